@@ -1,0 +1,39 @@
+import type { Resolver } from './resolver.js'
+import { failure, keyAuthorizationDigest, printable, type ValidationResult, type Validator } from './validator.js'
+
+/** Other records are named in a detail and in the evidence up to these numbers; all are compared. */
+const NAMED = 3
+const SHOWN = 20
+
+const judge = (name: string, expected: string, answer: Awaited<ReturnType<Resolver['txt']>>): ValidationResult => {
+  if (answer.kind === 'failure') {
+    return { ...failure('dns', `The look-up of TXT records at ${name} failed: ${answer.reason}.`), evidence: { name, outcome: answer.reason } }
+  }
+  const publish = `Publish one with the value "${expected}".`
+  if (answer.kind === 'none') {
+    const detail = `There is no TXT record at ${name} (${answer.reason}). ${publish}`
+    return { ...failure('unauthorized', detail), evidence: { name, outcome: answer.reason } }
+  }
+  const { records } = answer
+  const evidence = { name, outcome: 'records', count: records.length, records: records.slice(0, SHOWN).map((record) => printable(record)) }
+  if (records.includes(expected)) return { ok: true, evidence: { ...evidence, matched: expected } }
+  const found = records.slice(0, NAMED).map((record) => `"${printable(record)}"`)
+  const more = records.length > NAMED ? ` and ${records.length - NAMED} more` : ''
+  const what = records.length === 1 ? 'The TXT record' : `None of the ${records.length} TXT records`
+  const detail = `${what} at ${name} ${records.length === 1 ? 'does not match' : 'matches'}: found ${found.join(', ')}${more}. ${publish}`
+  return { ...failure('unauthorized', detail), evidence }
+}
+
+/**
+ * dns-01 (RFC 8555 §8.4): the digest of the key authorization in a TXT record. The resolver follows aliases, so the record may be delegated by CNAME; of several
+ * records (two orders at a time, a wildcard beside its base name) one must match.
+ */
+export const dns01 = ({ resolver }: { resolver: Resolver }): Validator => ({
+  type: 'dns-01',
+  appliesTo: (identifier) => identifier.type === 'dns',
+  async validate(input, signal) {
+    const name = `_acme-challenge.${input.identifier.value}`
+    const expected = keyAuthorizationDigest(input.keyAuthorization).toString('base64url')
+    return judge(name, expected, await resolver.txt(name, signal))
+  },
+})

@@ -1,0 +1,105 @@
+/**
+ * The DNS as validation sees it. What a look-up can come to is in the type: records, none, or a failure, and a failure is never permission.
+ *
+ * The work is done by c-ares (node:dns) against a recursive resolver, which follows aliases. An answer is bounded by the 64 KiB of a DNS message.
+ */
+import { Resolver as Channel } from 'node:dns/promises'
+import { withDeadline } from './deadline.js'
+
+export type Answer<T> =
+  | { kind: 'records'; records: T[] }
+  | { kind: 'none'; reason: 'NXDOMAIN' | 'NODATA' }
+  /** SERVFAIL (a broken DNSSEC chain among its causes), REFUSED, timeout, an answer that can't be read. */
+  | { kind: 'failure'; reason: string }
+
+/** A CAA record (RFC 8659 §4.1), its tag in lower case. */
+export type CaaRecord = { critical: boolean; tag: string; value: string }
+
+export type Resolver = {
+  /** TXT records, the strings of each put together (RFC 7208 §3.3 style), as Latin-1. */
+  txt(name: string, signal: AbortSignal): Promise<Answer<string>>
+  /** AAAA, then A. One of the two is enough. */
+  addresses(name: string, signal: AbortSignal): Promise<Answer<string>>
+  caa(name: string, signal: AbortSignal): Promise<Answer<CaaRecord>>
+}
+
+/** Milliseconds. A try that is not answered is followed by one that waits twice as long. */
+export type ResolverTimes = { firstTryMs: number; tries: number; totalMs: number }
+const defaultTimes: ResolverTimes = { firstTryMs: 1_500, tries: 3, totalMs: 10_000 }
+
+const failures: Record<string, string> = {
+  ESERVFAIL: 'SERVFAIL',
+  EREFUSED: 'REFUSED',
+  EFORMERR: 'FORMERR',
+  ENOTIMP: 'NOTIMP',
+  ETIMEOUT: 'timeout',
+  ECANCELLED: 'timeout',
+  ECONNREFUSED: 'resolver unreachable',
+  EBADRESP: 'malformed answer',
+}
+
+const ofError = (error: unknown): Answer<never> => {
+  const { code } = error as { code?: unknown }
+  if (code === 'ENOTFOUND') return { kind: 'none', reason: 'NXDOMAIN' }
+  if (code === 'ENODATA') return { kind: 'none', reason: 'NODATA' }
+  return { kind: 'failure', reason: failures[String(code)] ?? String(code ?? error) }
+}
+
+/**
+ * node:dns gives a CAA record as `{ critical: flags, [tag]: value }`, Node 24 with `type: 'CAA'` beside it. A tag called "critical" hides the flags, one called
+ * "__proto__" or "type" itself; all come out as what matters of them, unknown and (perhaps) critical.
+ */
+const caaRecord = (given: Record<string, unknown>): CaaRecord => {
+  const { critical, ...rest } = given
+  const [tag, value] = Object.entries(rest).find(([key]) => key !== 'type') ?? Object.entries(rest)[0] ?? ['', '']
+  // Bit 0, the most significant, is Issuer Critical; the others are reserved and ignored (RFC 8659 §4.1).
+  return { critical: typeof critical !== 'number' || (critical & 0x80) !== 0, tag: tag.toLowerCase(), value: String(value) }
+}
+
+/** Both families count as one question: records of either are enough, and only if neither failed there are none. */
+const either = (v6: Answer<string>, v4: Answer<string>): Answer<string> => {
+  const records = [v6, v4].flatMap((answer) => (answer.kind === 'records' ? answer.records : []))
+  if (records.length > 0) return { kind: 'records', records }
+  if (v6.kind === 'failure') return v6
+  return v6.kind === 'none' && v6.reason === 'NXDOMAIN' && v4.kind === 'none' ? v6 : v4
+}
+
+/**
+ * A resolver that asks `servers` (`address:port`, IPv6 in brackets; the system's where there are none). Throws on a server that is not an address.
+ *
+ * Each look-up has a channel of its own: it can be cancelled alone, and its questions leave from a port that nobody can guess (RFC 5452 §9.2). A channel costs
+ * 20 µs. The addresses of nothing are cached.
+ */
+export const createResolver = (servers: readonly string[], times: ResolverTimes = defaultTimes): Resolver => {
+  const open = (): Channel => {
+    const channel = new Channel({ timeout: times.firstTryMs, tries: times.tries })
+    if (servers.length > 0) channel.setServers(servers)
+    return channel
+  }
+  open() // to refuse bad servers now, not at the first look-up
+
+  const ask = <T>(signal: AbortSignal, question: (channel: Channel) => Promise<T[]>): Promise<Answer<T>> =>
+    withDeadline(times.totalMs, signal, async (deadline) => {
+      if (deadline.aborted) return { kind: 'failure', reason: 'timeout' }
+      const channel = open()
+      const cancel = () => channel.cancel()
+      deadline.addEventListener('abort', cancel, { once: true })
+      try {
+        const records = await question(channel)
+        // An alias that leads to a name without such records arrives as an empty list.
+        return records.length > 0 ? { kind: 'records', records } : { kind: 'none', reason: 'NODATA' }
+      } catch (error) {
+        return ofError(error)
+      }
+    })
+
+  return {
+    txt: (name, signal) => ask(signal, async (channel) => (await channel.resolveTxt(name)).map((strings) => strings.join(''))),
+    async addresses(name, signal) {
+      const [v6, v4] = await Promise.all([ask(signal, (channel) => channel.resolve6(name)), ask(signal, (channel) => channel.resolve4(name))])
+      return either(v6, v4)
+    },
+    caa: (name, signal) =>
+      ask(signal, async (channel) => (await channel.resolveCaa(name)).map((record) => caaRecord(record as unknown as Record<string, unknown>))),
+  }
+}
