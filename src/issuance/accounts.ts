@@ -1,0 +1,127 @@
+import { IcaError } from '../errors.js'
+import type { Account, PublicJwk } from '../model.js'
+import { act, type Ica, newId, type Who } from './ica.js'
+
+const MAX_CONTACTS = 10
+const MAX_ADDRESS = 254
+
+/** One address, nothing that a mail program would take for a list, a header or a comment. */
+const ADDRESS = /^[!#$&'*+\-./0-9=A-Z^_`a-z{|}~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/
+
+/** The contacts of a request (RFC 8555 §7.3): mailto URLs of one plain address each. Throws unsupportedContact or invalidContact. */
+export const readContact = (contact: unknown): string[] => {
+  if (contact === undefined) return []
+  if (!Array.isArray(contact) || contact.length > MAX_CONTACTS) {
+    throw new IcaError('malformed', `"contact" must be an array of at most ${MAX_CONTACTS} URLs.`)
+  }
+  return contact.map((url: unknown) => {
+    if (typeof url !== 'string') throw new IcaError('malformed', '"contact" must be an array of strings.')
+    if (!/^mailto:/i.test(url)) {
+      throw new IcaError('unsupportedContact', `The contact "${url.slice(0, 80)}" is not a mailto: URL; only e-mail addresses are supported.`)
+    }
+    const address = url.slice('mailto:'.length)
+    if (address.length > MAX_ADDRESS || !ADDRESS.test(address)) {
+      throw new IcaError('invalidContact', `The contact "${url.slice(0, 80)}" is not one plain e-mail address.`)
+    }
+    return `mailto:${address}`
+  })
+}
+
+/**
+ * newAccount (RFC 8555 §7.3): creates the account of a key, or finds it (`created: false`).
+ * Throws accountDoesNotExist (onlyReturnExisting), userActionRequired (terms not agreed), badPublicKey (blocked key) and what {@link readContact} throws.
+ */
+export const registerAccount = async (
+  ica: Ica,
+  request: {
+    jwk: PublicJwk
+    thumbprint: string
+    keyId: string
+    contact?: unknown
+    termsOfServiceAgreed?: unknown
+    onlyReturnExisting?: unknown
+  },
+  who: Who,
+): Promise<{ account: Account; created: boolean }> => {
+  const existing = await ica.store.accountByThumbprint(request.thumbprint)
+  if (existing) {
+    requireValid(existing)
+    return { account: existing, created: false }
+  }
+  if (request.onlyReturnExisting === true) throw new IcaError('accountDoesNotExist', 'There is no account with this key.')
+  if (request.termsOfServiceAgreed !== true) {
+    throw new IcaError('userActionRequired', `An account needs "termsOfServiceAgreed": true. The terms are at ${ica.settings.termsOfService}`)
+  }
+  await refuseKey(ica, request.keyId)
+  const now = ica.clock.now()
+  const account: Account = {
+    id: newId(now),
+    jwk: request.jwk,
+    thumbprint: request.thumbprint,
+    status: 'valid',
+    contact: readContact(request.contact),
+    termsAgreedAt: now,
+    createdAt: now,
+  }
+  const result = await ica.store.createAccount(
+    account,
+    act(ica, { ...who, actor: `account:${account.id}` }, 'account.created', `account:${account.id}`, {
+      thumbprint: account.thumbprint,
+      contacts: account.contact.length,
+    }),
+  )
+  requireValid(result.account)
+  if (result.created) ica.metrics.count('accounts')
+  return result
+}
+
+/** Account update (RFC 8555 §7.3.2): contact and agreement; whatever else the request holds is ignored, as the RFC says. */
+export const updateAccount = async (
+  ica: Ica,
+  account: Account,
+  request: { contact?: unknown; termsOfServiceAgreed?: unknown },
+  who: Who,
+): Promise<Account> => {
+  const change = {
+    ...(request.contact !== undefined && { contact: readContact(request.contact) }),
+    ...(request.termsOfServiceAgreed === true && { termsAgreedAt: ica.clock.now() }),
+  }
+  if (Object.keys(change).length === 0) return account
+  const audit = act(ica, who, 'account.updated', `account:${account.id}`, { changed: Object.keys(change) })
+  if (!(await ica.store.updateAccount(account.id, change, audit))) throw deactivated()
+  return { ...account, ...change }
+}
+
+/** Account deactivation (RFC 8555 §7.3.6). For ever: a deactivated account can do nothing more. */
+export const deactivateAccount = async (ica: Ica, account: Account, who: Who): Promise<Account> => {
+  const now = ica.clock.now()
+  if (!(await ica.store.deactivateAccount(account.id, now, act(ica, who, 'account.deactivated', `account:${account.id}`)))) throw deactivated()
+  return { ...account, status: 'deactivated' }
+}
+
+/** Key roll-over (RFC 8555 §7.3.5), after the caller has verified both signatures. */
+export const changeAccountKey = async (
+  ica: Ica,
+  account: Account,
+  next: { jwk: PublicJwk; thumbprint: string; keyId: string },
+  who: Who,
+): Promise<{ account: Account } | { conflictWith: string }> => {
+  await refuseKey(ica, next.keyId)
+  const audit = act(ica, who, 'account.keyChanged', `account:${account.id}`, { from: account.thumbprint, to: next.thumbprint })
+  const changed = await ica.store.changeAccountKey(account.id, account.thumbprint, next.jwk, next.thumbprint, audit)
+  if (changed.result === 'conflict') return { conflictWith: changed.accountId }
+  if (changed.result === 'stale') throw new IcaError('unauthorized', 'The account or its key has changed meanwhile; read the account again.')
+  return { account: { ...account, jwk: next.jwk, thumbprint: next.thumbprint } }
+}
+
+/** Throws unauthorized for an account that may not act (RFC 8555 §7.3.6). */
+export const requireValid = (account: Account): void => {
+  if (account.status !== 'valid') throw deactivated()
+}
+
+const deactivated = () => new IcaError('unauthorized', 'This account is deactivated. Create a new account with a new key.')
+
+const refuseKey = async (ica: Ica, keyId: string): Promise<void> => {
+  if (ica.isOwnKey(keyId)) throw new IcaError('badPublicKey', 'This key belongs to the CA.')
+  if (await ica.store.isKeyBlocked(keyId)) throw new IcaError('badPublicKey', 'This key is blocked because it was compromised. Use a new key.')
+}

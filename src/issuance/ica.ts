@@ -1,0 +1,78 @@
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { IcaError } from '../errors.js'
+import type { Log } from '../log.js'
+import type { AuditEntry } from '../model.js'
+import type { Issuer, StatusUrls } from '../pki/certificate.js'
+import type { Profile } from '../pki/profile.js'
+import type { Store } from '../store/store.js'
+import type { Validator } from '../validation/validator.js'
+
+/** Who asks: goes into every audit row. */
+export type Who = { actor: string; address?: string | undefined; requestId?: string | undefined }
+
+/** Counters that the pipeline bumps; what collects them is wired in build.ts. */
+export type Metrics = {
+  count(name: 'accounts' | 'orders' | 'validations' | 'certificates' | 'revocations' | 'failures', labels?: Record<string, string>): void
+}
+
+export type Settings = {
+  /** Private and reserved names and addresses may be validated. */
+  lab: boolean
+  termsOfService: string
+  website: string
+  /** The issuer domain names that a CAA record may name (RFC 8659 §4.2). */
+  caaIdentities: string[]
+  orderLifetimeMs: number
+  /** How long a pending authorization waits for its client. */
+  pendingLifetimeMs: number
+  /** How long a validation may be reused (PKI.md: at most 30 days). */
+  authorizationReuseMs: number
+  /** The pause before each further validation attempt; its length is the number of retries. */
+  validationDelaysMs: readonly number[]
+  maxIdentifiers: number
+  crlShards: number
+}
+
+/** Everything that the pipeline is given. Made in build.ts. */
+export type Ica = {
+  clock: Clock
+  log: Log
+  store: Store
+  metrics: Metrics
+  /** The intermediate that signs leaves. */
+  issuer: Issuer
+  /** What follows a leaf of this issuer, issuer first, root left out; the first is the default, the others become `alternate` links. */
+  chainsOf(issuerId: string): Uint8Array[][]
+  profiles: ReadonlyMap<string, Profile>
+  defaultProfile: string
+  validators: readonly Validator[]
+  /** Absolute URL of an account, the `kid` of its requests and the `accounturi` of RFC 8657. */
+  accountUri(id: string): string
+  statusUrls(shard: number): StatusUrls
+  /** True for the SPKI hash of any key that belongs to this CA. */
+  isOwnKey(keyId: string): boolean
+  settings: Settings
+  /** Tells the CRL publisher and the OCSP cache. */
+  afterRevocation(issuerId: string, serial: string): void
+}
+
+/** A new opaque id: milliseconds then 80 random bits, in hex, so that rows that are made together lie together in an index. */
+export const newId = (now: number): string => now.toString(16).padStart(12, '0') + randomBytes(10).toString('hex')
+
+/** An audit row for what `who` does now. */
+export const act = (ica: Pick<Ica, 'clock'>, who: Who, action: string, subject: string, detail: Record<string, unknown> = {}): AuditEntry => ({
+  at: ica.clock.now(),
+  actor: who.actor,
+  action,
+  subject,
+  detail,
+  address: who.address,
+  requestId: who.requestId,
+})
+
+/** The same answer for what does not exist and what belongs to another account, so that ids can't be probed. */
+export const owned = <T extends { accountId: string }>(found: T | null, accountId: string, what: string): T => {
+  if (!found || found.accountId !== accountId) throw new IcaError('notFound', `This account has no such ${what}.`)
+  return found
+}
