@@ -1,0 +1,125 @@
+/** Certificates: a serial is reserved before anything is signed with it, and the signed certificate is stored once. */
+import { IcaError } from '../errors.js'
+import type { AuditEntry, Certificate, CertificateReservation, Revocation } from '../model.js'
+import { bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificate, toReason } from './rows.js'
+import { change, insert, type Runner, row, rows, type Steps } from './sql.js'
+
+/** What OCSP says of a serial. */
+export type CertificateStatus =
+  | { status: 'good'; notAfter: number }
+  | { status: 'revoked'; notAfter: number; revocation: Revocation }
+  | { status: 'unknown' }
+
+/** Stores a serial with what will be signed under it; throws where the serial was used before. */
+export function* reserve(r: CertificateReservation): Steps<void> {
+  const inserted = yield* change(
+    `INSERT INTO certificate (serial, issuer_id, kind, profile, account_id, order_id, key_id, crl_shard, not_before, not_after, created_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
+    r.serial,
+    r.issuerId,
+    r.kind,
+    r.profile,
+    r.accountId,
+    r.orderId,
+    r.keyId,
+    r.crlShard,
+    r.notBefore,
+    r.notAfter,
+    r.createdAt,
+  )
+  if (inserted === 0) throw new IcaError('serverInternal', `The serial ${r.serial} was used before.`)
+  yield* insert(
+    'certificate_name',
+    ['serial', 'form', 'value'],
+    r.names.map(({ form, value }) => [r.serial, form, value]),
+  )
+}
+
+function* findCertificate(column: 'serial' | 'fingerprint', value: string): Steps<Certificate | null> {
+  return toCertificate(
+    yield* rows<CertificateRow>(`${selectCertificate} WHERE c.${column} = ? AND c.der IS NOT NULL ORDER BY n.form, n.value`, value),
+  )
+}
+
+/** Gives the order its certificate; false where it has one, or an error. */
+function* fulfil(orderId: string, serial: string): Steps<boolean> {
+  return (
+    (yield* change(`UPDATE "order" SET certificate_serial = ? WHERE id = ? AND certificate_serial IS NULL AND error IS NULL`, serial, orderId)) === 1
+  )
+}
+
+export const certificateStore = ({ read, write }: Runner) => ({
+  /** Stores the serial with what will be signed. Rejects where the serial exists. */
+  reserveCertificate: (reservation: CertificateReservation): Promise<void> => write(() => reserve(reservation)),
+
+  /**
+   * Stores the signed certificate of a reserved serial, and where the reservation names an order, the order's certificate with it. False, with nothing stored, where the order
+   * has a certificate or an error, or the serial is not waiting for one.
+   */
+  storeCertificate: (serial: string, der: Uint8Array, audit: AuditEntry): Promise<boolean> =>
+    write(function* () {
+      const reserved = yield* row<{ order_id: string | null }>('SELECT order_id FROM certificate WHERE serial = ? AND der IS NULL', serial)
+      if (!reserved) return false
+      if (reserved.order_id !== null && !(yield* fulfil(reserved.order_id, serial))) return false
+      const stored = yield* change(
+        'UPDATE certificate SET der = ?, fingerprint = ? WHERE serial = ? AND der IS NULL',
+        der,
+        fingerprintOf(der),
+        serial,
+      )
+      if (stored === 0) throw new IcaError('conflict', `A certificate with the serial ${serial} was stored at the same time.`)
+      yield* record(audit)
+      return true
+    }),
+
+  certificateBySerial: (serial: string): Promise<Certificate | null> => read(() => findCertificate('serial', serial)),
+
+  /** The certificate with exactly these bytes. */
+  certificateByDer: (der: Uint8Array): Promise<Certificate | null> => read(() => findCertificate('fingerprint', fingerprintOf(der))),
+
+  /** What OCSP needs; hot. Unknown for a serial that this issuer never used, or only reserved. */
+  certificateStatus: (issuerId: string, serial: string): Promise<CertificateStatus> =>
+    read(function* () {
+      const found = yield* row<{ not_after: number; revoked_at: number | null; reason: number | null }>(
+        `SELECT c.not_after, r.revoked_at, r.reason FROM certificate c LEFT JOIN revocation r ON r.serial = c.serial
+         WHERE c.serial = ? AND c.issuer_id = ? AND c.fingerprint IS NOT NULL`,
+        serial,
+        issuerId,
+      )
+      if (!found) return { status: 'unknown' }
+      const { not_after: notAfter, revoked_at: revokedAt, reason } = found
+      if (revokedAt === null || reason === null) return { status: 'good', notAfter }
+      return { status: 'revoked', notAfter, revocation: { revokedAt, reason: toReason(reason) } }
+    }),
+
+  /** Whether a subscriber's key (hex SHA-256 of its SubjectPublicKeyInfo) may not be certified any more. */
+  isKeyBlocked: (keyId: string): Promise<boolean> =>
+    read(function* () {
+      return (yield* row('SELECT 1 AS blocked FROM blocked_key WHERE key_id = ?', keyId)) !== undefined
+    }),
+
+  /** Blocks a key for good. */
+  blockKey: (keyId: string, reason: string, at: number, audit: AuditEntry): Promise<void> =>
+    write(function* () {
+      const blocked = yield* change(
+        'INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING',
+        keyId,
+        reason,
+        at,
+      )
+      if (blocked === 1) yield* record(audit)
+    }),
+
+  /** Registers a CA certificate under which certificates and CRLs are issued; what is there already is replaced. */
+  upsertIssuer: (issuer: { id: string; kind: 'root' | 'intermediate'; der: Uint8Array }): Promise<void> =>
+    write(function* () {
+      const known = yield* row<{ kind: string; der: ArrayBuffer | Uint8Array }>('SELECT kind, der FROM issuer WHERE id = ?', issuer.id)
+      if (known && known.kind === issuer.kind && Buffer.compare(bytes(known.der), issuer.der) === 0) return
+      yield* change(
+        'INSERT INTO issuer (id, kind, der) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, der = excluded.der',
+        issuer.id,
+        issuer.kind,
+        issuer.der,
+      )
+    }),
+})

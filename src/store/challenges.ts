@@ -1,0 +1,135 @@
+/** Authorizations and the state machine of their challenges (RFC 8555 §7.1.6): pending → processing → valid or invalid, each step conditional on the one before. */
+import type { Problem } from '../errors.js'
+import type { Account, AuditEntry, Authorization, Challenge } from '../model.js'
+import { type Charge, note } from './limits.js'
+import {
+  type AccountRow,
+  type AuthorizationRow,
+  inOrder,
+  record,
+  selectAuthorization,
+  selectAuthorizationAndAccount,
+  toAccount,
+  toAuthorizations,
+} from './rows.js'
+import { change, lock, type Runner, row, rows, type Steps } from './sql.js'
+
+/** A challenge with what validating it needs. */
+export type ChallengeInContext = { challenge: Challenge; authorization: Authorization; account: Account }
+
+export type ChallengeResult = { status: 'valid'; validatedAt: number; authorizationExpiresAt: number } | { status: 'invalid'; error: Problem }
+
+function* findChallenge(id: string): Steps<ChallengeInContext | null> {
+  const found = yield* rows<AuthorizationRow & AccountRow>(
+    `${selectAuthorizationAndAccount} WHERE z.id = (SELECT authorization_id FROM challenge WHERE id = ?) ${inOrder.authorizations}`,
+    id,
+  )
+  const [first] = found
+  const [authorization] = toAuthorizations(found)
+  const challenge = authorization?.challenges.find((c) => c.id === id)
+  return first && authorization && challenge ? { challenge, authorization, account: toAccount(first) } : null
+}
+
+/** processing → `result`; false where it was not processing. */
+function* finish(id: string, result: ChallengeResult): Steps<boolean> {
+  const [validatedAt, error] = result.status === 'valid' ? [result.validatedAt, null] : [null, JSON.stringify(result.error)]
+  const finished = yield* row<{ authorization_id: string }>(
+    `UPDATE challenge SET status = ?, validated_at = ?, error = ?, next_attempt_at = NULL WHERE id = ? AND status = 'processing' RETURNING authorization_id`,
+    result.status,
+    validatedAt,
+    error,
+    id,
+  )
+  if (!finished) return false
+  if (result.status === 'valid')
+    yield* change(`UPDATE "authorization" SET expires_at = ? WHERE id = ?`, result.authorizationExpiresAt, finished.authorization_id)
+  return true
+}
+
+export const challengeStore = ({ read, write, writeOne }: Runner) => ({
+  authorizationById: (id: string): Promise<Authorization | null> =>
+    read(function* () {
+      return toAuthorizations(yield* rows<AuthorizationRow>(`${selectAuthorization} WHERE z.id = ? ${inOrder.authorizations}`, id))[0] ?? null
+    }),
+
+  /** RFC 8555 §7.5.2. False where it was deactivated before. */
+  deactivateAuthorization: (id: string, at: number, audit: AuditEntry): Promise<boolean> =>
+    write(function* () {
+      const deactivated = yield* change(`UPDATE "authorization" SET deactivated_at = ? WHERE id = ? AND deactivated_at IS NULL`, at, id)
+      if (deactivated === 1) yield* record(audit)
+      return deactivated === 1
+    }),
+
+  challengeById: (id: string): Promise<ChallengeInContext | null> => read(() => findChallenge(id)),
+
+  /** pending → processing, with the first attempt counted and leased to the caller until `leaseUntil`. False where it was not pending, or another challenge of the authorization is under way or has decided it. */
+  startChallenge: (id: string, leaseUntil: number, audit: AuditEntry): Promise<boolean> =>
+    write(function* () {
+      // Two challenges of one authorization started at once would not see each other on PostgreSQL: they take turns on the authorization.
+      yield* lock(`SELECT id FROM "authorization" WHERE id = (SELECT authorization_id FROM challenge WHERE id = ?) FOR UPDATE`, id)
+      const started = yield* change(
+        `UPDATE challenge SET status = 'processing', attempts = 1, next_attempt_at = ? WHERE id = ? AND status = 'pending'
+           AND NOT EXISTS (SELECT 1 FROM challenge s WHERE s.authorization_id = challenge.authorization_id AND s.status <> 'pending')`,
+        leaseUntil,
+        id,
+      )
+      if (started === 1) yield* record(audit)
+      return started === 1
+    }),
+
+  /** Ids of the challenges whose next attempt is due at `now`, oldest first. */
+  dueChallenges: (now: number, limit: number): Promise<string[]> =>
+    read(function* () {
+      const due = yield* rows<{ id: string }>(
+        `SELECT id FROM challenge WHERE status = 'processing' AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?`,
+        now,
+        limit,
+      )
+      return due.map(({ id }) => id)
+    }),
+
+  /**
+   * Claims one attempt: counts it and puts the next one off to `leaseUntil`, when another worker may try if this one was never heard of again.
+   * Null where the challenge is not due, be it that another worker has it.
+   */
+  leaseChallenge: (id: string, now: number, leaseUntil: number): Promise<ChallengeInContext | null> =>
+    writeOne(function* () {
+      const leased = yield* change(
+        `UPDATE challenge SET next_attempt_at = ?, attempts = attempts + 1 WHERE id = ? AND status = 'processing' AND next_attempt_at <= ?`,
+        leaseUntil,
+        id,
+        now,
+      )
+      return leased === 1 ? yield* findChallenge(id) : null
+    }),
+
+  /** Gives a lease back, for a worker that stops: the challenge is due again at `now`. False where it was not processing. */
+  releaseChallenge: (id: string, now: number): Promise<boolean> =>
+    writeOne(function* () {
+      return (
+        (yield* change(`UPDATE challenge SET next_attempt_at = ? WHERE id = ? AND status = 'processing' AND next_attempt_at > ?`, now, id, now)) === 1
+      )
+    }),
+
+  /** processing → valid or invalid; valid also sets until when the authorization can be used, and `charges` count what failed. False where it was not processing. */
+  completeChallenge: (id: string, result: ChallengeResult, audit: AuditEntry, charges: readonly Charge[] = []): Promise<boolean> =>
+    write(function* () {
+      if (!(yield* finish(id, result))) return false
+      yield* record(audit)
+      yield* note(charges, audit.at)
+      return true
+    }),
+
+  /** Puts another attempt off to `nextAttemptAt`; the challenge stays processing and shows `error` meanwhile (RFC 8555 §8.2). False where it was not processing. */
+  retryChallenge: (id: string, nextAttemptAt: number, error: Problem, audit: AuditEntry): Promise<boolean> =>
+    write(function* () {
+      const retried = yield* change(
+        `UPDATE challenge SET next_attempt_at = ?, error = ? WHERE id = ? AND status = 'processing'`,
+        nextAttemptAt,
+        JSON.stringify(error),
+        id,
+      )
+      if (retried === 1) yield* record(audit)
+      return retried === 1
+    }),
+})

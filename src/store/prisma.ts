@@ -1,0 +1,132 @@
+/** Prisma for what is read now and then: lists, the audit log, look-ups of an operator. Its client takes a while to load, so it is loaded when first asked. */
+import type { AuditEntry, Certificate, CertificateKind, CertificateName } from '../model.js'
+import type { Prisma, PrismaClient } from './generated/sqlite/client.js'
+import { bytes, toReason } from './rows.js'
+import { asStoreError } from './unavailable.js'
+
+export type { PrismaClient }
+
+/** Where the database is; for PostgreSQL with the schema whose tables are meant. */
+export type PrismaTarget = { engine: 'sqlite'; file: string } | { engine: 'postgresql'; connectionString: string; schema: string | undefined }
+
+const connect = async (target: PrismaTarget): Promise<PrismaClient> => {
+  if (target.engine === 'sqlite') {
+    const [{ PrismaClient }, { PrismaLibSql }] = await Promise.all([import('./generated/sqlite/client.js'), import('@prisma/adapter-libsql')])
+    // Connections of @libsql/client have SQLite's defaults: synchronous FULL, foreign keys on, and no waiting. They only ever read here, and in WAL mode a reader need not wait.
+    return new PrismaClient({ adapter: new PrismaLibSql({ url: `file:${target.file}`, timeout: 1000 }) })
+  }
+  const [{ PrismaClient }, { PrismaPg }] = await Promise.all([import('./generated/postgresql/client.js'), import('@prisma/adapter-pg')])
+  const { connectionString, schema } = target
+  const adapter = new PrismaPg({ connectionString, max: 4, connectionTimeoutMillis: 5000 }, schema === undefined ? undefined : { schema })
+  // The same model, so the same client but for the width of two counters: these are made numbers below.
+  return new PrismaClient({ adapter }) as unknown as PrismaClient
+}
+
+/** A connection that is made when first used, and again after it failed. */
+export const lazyPrisma = (target: PrismaTarget) => {
+  let client: Promise<PrismaClient> | undefined
+  return {
+    /** Runs queries that only read. */
+    async ask<T>(question: (prisma: PrismaClient) => Promise<T>): Promise<T> {
+      client ??= connect(target)
+      try {
+        return await question(await client)
+      } catch (error) {
+        throw asStoreError(error)
+      }
+    },
+    async close(): Promise<void> {
+      await (await client)?.$disconnect()
+    },
+  }
+}
+
+const include = { names: { orderBy: [{ form: 'asc' }, { value: 'asc' }] }, revocation: true } satisfies Prisma.CertificateInclude
+const newestFirst = [{ createdAt: 'desc' }, { serial: 'desc' }] satisfies Prisma.CertificateOrderByWithRelationInput[]
+
+const toCertificate = (r: Prisma.CertificateGetPayload<{ include: typeof include }>): Certificate => ({
+  serial: r.serial,
+  issuerId: r.issuerId,
+  kind: r.kind as CertificateKind,
+  profile: r.profile,
+  accountId: r.accountId,
+  orderId: r.orderId,
+  keyId: r.keyId,
+  crlShard: r.crlShard,
+  notBefore: Number(r.notBefore),
+  notAfter: Number(r.notAfter),
+  createdAt: Number(r.createdAt),
+  der: bytes(r.der ?? new Uint8Array()),
+  names: r.names.map(({ form, value }) => ({ form, value }) as CertificateName),
+  revocation: r.revocation && { revokedAt: Number(r.revocation.revokedAt), reason: toReason(r.revocation.reason) },
+})
+
+export const listStore = ({ ask }: ReturnType<typeof lazyPrisma>) => ({
+  /** Ids of the account's orders, newest first; `before` is the `next` of the previous page (RFC 8555 §7.1.2.1). */
+  ordersOfAccount: (accountId: string, before: string | null, limit: number): Promise<{ ids: string[]; next: string | null }> =>
+    ask(async (prisma) => {
+      const found = await prisma.order.findMany({
+        where: { accountId },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit + 1,
+        ...(before !== null && { cursor: { id: before, accountId }, skip: 1 }),
+        select: { id: true },
+      })
+      const ids = found.slice(0, limit).map(({ id }) => id)
+      return { ids, next: found.length > limit ? (ids.at(-1) ?? null) : null }
+    }),
+
+  /** Certificates with a name of this value in any form (A-label, U-label or `_service.` name as it stands in the certificate), newest first. */
+  certificatesByName: (value: string, limit: number): Promise<Certificate[]> =>
+    ask(async (prisma) => {
+      const where = { names: { some: { value } }, der: { not: null } }
+      return (await prisma.certificate.findMany({ where, orderBy: newestFirst, take: limit, include })).map(toCertificate)
+    }),
+
+  /** Every certificate with this key (hex SHA-256 of its SubjectPublicKeyInfo), newest first. */
+  certificatesByKey: (keyId: string): Promise<Certificate[]> =>
+    ask(async (prisma) =>
+      (await prisma.certificate.findMany({ where: { keyId, der: { not: null } }, orderBy: newestFirst, include })).map(toCertificate),
+    ),
+
+  /** Certificates, newest first; `before` is the serial of the previous page's last one. */
+  listCertificates: (filter: {
+    revoked?: boolean
+    expired?: { at: number; is: boolean }
+    before?: string | null
+    limit: number
+  }): Promise<Certificate[]> =>
+    ask(async (prisma) => {
+      const { revoked, expired, before, limit } = filter
+      const where = {
+        der: { not: null },
+        ...(revoked !== undefined && { revocation: revoked ? { isNot: null } : { is: null } }),
+        ...(expired && { notAfter: expired.is ? { lt: expired.at } : { gte: expired.at } }),
+      }
+      const found = await prisma.certificate.findMany({
+        where,
+        orderBy: newestFirst,
+        take: limit,
+        ...(typeof before === 'string' && { cursor: { serial: before }, skip: 1 }),
+        include,
+      })
+      return found.map(toCertificate)
+    }),
+
+  /** The audit log, newest first; `before` is the id of the previous page's last row, `subject` e.g. `order:<id>`. */
+  auditLog: (filter: { subject?: string; before?: number; limit: number }): Promise<(AuditEntry & { id: number })[]> =>
+    ask(async (prisma) => {
+      const { subject, before, limit } = filter
+      const where = { ...(subject !== undefined && { subject }), ...(before !== undefined && { id: { lt: before } }) }
+      return (await prisma.audit.findMany({ where, orderBy: { id: 'desc' }, take: limit })).map((r) => ({
+        id: Number(r.id),
+        at: Number(r.at),
+        actor: r.actor,
+        action: r.action,
+        subject: r.subject,
+        detail: JSON.parse(r.detail),
+        ...(r.address !== null && { address: r.address }),
+        ...(r.requestId !== null && { requestId: r.requestId }),
+      }))
+    }),
+})

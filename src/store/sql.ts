@@ -1,0 +1,61 @@
+/**
+ * How this folder talks to a database. Every operation of the domain is written once, as a generator that yields SQL statements and is handed their outcomes;
+ * `sqlite.ts` runs it synchronously inside a group commit, `postgresql.ts` asynchronously in a transaction of its own. The SQL is what both engines understand
+ * (`?` for parameters, RETURNING, ON CONFLICT).
+ */
+
+/** What a parameter may be. Booleans are 0 and 1 in SQLite. */
+export type Value = string | number | bigint | boolean | null | Uint8Array
+
+/** `rows`: all of them; `row`: at most one is wanted; `changes`: how many rows were inserted, updated or deleted. */
+export type Statement = { sql: string; values: Value[]; want: 'rows' | 'row' | 'changes' | 'lock' }
+export type Outcome = { rows: unknown[]; changes: number }
+
+/** One operation. Called again for another attempt after a rolled-back one, so it must have no effect but its statements. */
+export type Operation<T> = () => Steps<T>
+export type Steps<T> = Generator<Statement, T, Outcome>
+
+export type Runner = {
+  readonly engine: 'sqlite' | 'postgresql'
+  /** Runs an operation that only reads. Each statement sees one committed state; two statements may see two. So what must agree is read by one statement. */
+  read<T>(operation: Operation<T>): Promise<T>
+  /** Runs an operation as one transaction; resolves when it is durable. Throwing inside the operation undoes it. */
+  write<T>(operation: Operation<T>): Promise<T>
+  /** The same for an operation of which only one statement writes: saves PostgreSQL two round trips. */
+  writeOne<T>(operation: Operation<T>): Promise<T>
+  /** Finishes what has begun, refuses what comes later. */
+  close(): Promise<void>
+}
+
+/** All rows of a query. */
+export function* rows<Row>(sql: string, ...values: Value[]): Steps<Row[]> {
+  return (yield { sql, values, want: 'rows' }).rows as Row[]
+}
+
+/** The first row of a query, or of a change with RETURNING. */
+export function* row<Row>(sql: string, ...values: Value[]): Steps<Row | undefined> {
+  return (yield { sql, values, want: 'row' }).rows[0] as Row | undefined
+}
+
+/** A change; gives the number of rows that it touched. */
+export function* change(sql: string, ...values: Value[]): Steps<number> {
+  return (yield { sql, values, want: 'changes' }).changes
+}
+
+/** A statement that takes a lock until the end of the transaction, on PostgreSQL; SQLite has one writer at a time and skips it. */
+export function* lock(sql: string, ...values: Value[]): Steps<void> {
+  yield { sql, values, want: 'lock' }
+}
+
+/** `INSERT` of any number of rows in as few statements as SQLite's limit on parameters allows. */
+export function* insert(table: string, columns: readonly string[], records: readonly Value[][]): Steps<void> {
+  const perStatement = 100
+  for (let from = 0; from < records.length; from += perStatement) {
+    const part = records.slice(from, from + perStatement)
+    const tuple = `(${columns.map(() => '?').join(', ')})`
+    yield* change(`INSERT INTO "${table}" (${columns.join(', ')}) VALUES ${part.map(() => tuple).join(', ')}`, ...part.flat())
+  }
+}
+
+/** Drops the first statements' cache entries never; past this many different texts a statement is prepared for one use (lists of unusual length). */
+export const preparedLimit = 500

@@ -1,0 +1,109 @@
+/**
+ * The database behind functions named for the domain. Every function that writes is one transaction that also writes its audit row, and resolves only when it is durable.
+ * A database that can't be reached or can't store anything now (full disk, lost connection, another writer that does not end) rejects with `unavailable`, and works again by itself.
+ */
+import { resolve } from 'node:path'
+import type { Log } from '../log.js'
+import type { AuditEntry } from '../model.js'
+import { accountStore } from './accounts.js'
+import { certificateStore } from './certificates.js'
+import { challengeStore } from './challenges.js'
+import { externalAccountStore } from './external-accounts.js'
+import { limitStore } from './limits.js'
+import { migrate, readMigrations } from './migrations.js'
+import { orderStore } from './orders.js'
+import { policyStore } from './policies.js'
+import { createPostgresqlRunner, openPostgresql, readPostgresqlUrl, withMigrationTarget } from './postgresql.js'
+import { lazyPrisma, listStore, type PrismaTarget } from './prisma.js'
+import { pruningStore } from './pruning.js'
+import { revocationStore } from './revocations.js'
+import { record } from './rows.js'
+import { change, type Runner, row } from './sql.js'
+import { createSqliteRunner, openSqlite, sqliteMigrationTarget } from './sqlite.js'
+import { asStoreError } from './unavailable.js'
+
+export type { CertificateStatus } from './certificates.js'
+export type { ChallengeInContext, ChallengeResult } from './challenges.js'
+export { type Charge, LimitExceeded } from './limits.js'
+export type { PolicyData } from './policies.js'
+export type { PruneBefore, Pruned } from './pruning.js'
+export type { CrlRow, RevocationEvent, RevokedEntry } from './revocations.js'
+
+export type StoreOptions = {
+  /** `file:` and a path (relative to the working folder), or `postgresql://…`, where `?schema=` names the schema of the tables. */
+  url: string
+  log: Log
+}
+
+export type Store = Awaited<ReturnType<typeof openStore>>
+
+/** Small things that belong to no noun. */
+const basics = ({ read, write, writeOne }: Runner) => ({
+  /** Proof that writing works (for /readyz). Rejects with unavailable. */
+  ping: async (): Promise<void> => {
+    await writeOne(() => change(`INSERT INTO setting (name, value) VALUES ('ping', '') ON CONFLICT (name) DO UPDATE SET value = excluded.value`))
+  },
+
+  /** A named value made once: what is stored, or where nothing is, `make()`, which is stored first. All processes get the same. */
+  settingOnce: async (name: string, make: () => string): Promise<string> => {
+    const stored = () => row<{ value: string }>('SELECT value FROM setting WHERE name = ?', name)
+    const known = await read(stored)
+    if (known) return known.value
+    const value = make()
+    return write(function* () {
+      yield* change('INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING', name, value)
+      return ((yield* stored()) as { value: string }).value
+    })
+  },
+
+  /** Adds a row to the append-only audit log, for what changes nothing else in the database. */
+  audit: (entry: AuditEntry): Promise<void> => writeOne(() => record(entry)),
+})
+
+const connectSqlite = async (url: string, log: Log): Promise<{ runner: Runner; target: PrismaTarget }> => {
+  const file = resolve(url.replace(/^file:(\/\/)?/, ''))
+  const db = openSqlite(file)
+  try {
+    await migrate(sqliteMigrationTarget(db), readMigrations('sqlite'), log)
+    return { runner: createSqliteRunner(db, log), target: { engine: 'sqlite', file } }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+const connectPostgresql = async (url: string, log: Log): Promise<{ runner: Runner; target: PrismaTarget }> => {
+  const address = readPostgresqlUrl(url)
+  await withMigrationTarget(address, log, (target) => migrate(target, readMigrations('postgresql'), log))
+  return { runner: createPostgresqlRunner(openPostgresql(address, log), log), target: { engine: 'postgresql', ...address } }
+}
+
+/**
+ * Opens the database, creating it and applying migrations where needed. Rejects with `unavailable` where it can't be reached, and with words for the operator where it is
+ * of a newer version. Several processes may have the same database open.
+ */
+export const openStore = async ({ url, log }: StoreOptions) => {
+  const connect = url.startsWith('file:') ? connectSqlite : connectPostgresql
+  const { runner, target } = await connect(url, log).catch((error: unknown) => {
+    throw asStoreError(error)
+  })
+  const prisma = lazyPrisma(target)
+  return {
+    engine: runner.engine,
+    ...basics(runner),
+    ...accountStore(runner),
+    ...orderStore(runner),
+    ...challengeStore(runner),
+    ...certificateStore(runner),
+    ...revocationStore(runner),
+    ...limitStore(runner),
+    ...policyStore(runner),
+    ...externalAccountStore(runner),
+    ...pruningStore(runner),
+    ...listStore(prisma),
+    /** Finishes what has begun, then closes the connections; what is asked later rejects with unavailable. */
+    close: async (): Promise<void> => {
+      await Promise.all([runner.close(), prisma.close()])
+    },
+  }
+}

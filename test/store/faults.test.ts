@@ -1,0 +1,177 @@
+/** What goes wrong underneath: an operation that fails, a full disk, another writer, a lost connection. */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import pg from 'pg'
+import { accountStore } from '../../src/store/accounts.js'
+import { migrate, readMigrations } from '../../src/store/migrations.js'
+import { change, row, type Runner } from '../../src/store/sql.js'
+import { createSqliteRunner, openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
+import { openStore } from '../../src/store/store.js'
+import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases } from './fixtures.js'
+
+const unavailable = { code: 'unavailable', retryAfter: 30 }
+
+onEachEngine('an operation that fails', (_, store) => {
+  test('undoes itself alone, whatever shares its commit', async () => {
+    const good = Array.from({ length: 6 }, () => makeAccount())
+    const bad = makeAccount({ id: good[0]?.id as string })
+    const audit = auditEntry()
+    const results = await Promise.allSettled([
+      ...good.slice(0, 3).map((account) => store().createAccount(account, auditEntry())),
+      store().createAccount(bad, audit),
+      ...good.slice(3).map((account) => store().createAccount(account, auditEntry())),
+    ])
+    assert.deepEqual(results.map(({ status }) => status), [...Array(3).fill('fulfilled'), 'rejected', ...Array(3).fill('fulfilled')])
+    for (const account of good) assert.deepEqual(await store().accountById(account.id), account)
+    assert.equal(await store().accountByThumbprint(bad.thumbprint), null)
+    assert.deepEqual(await store().auditLog({ subject: audit.subject, limit: 1 }), [])
+  })
+})
+
+describe('sqlite', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ica-faults-'))
+  let db: SqliteDatabase
+  let runner: Runner
+  let logged: string[]
+  let accounts: ReturnType<typeof accountStore>
+
+  before(async () => {
+    db = openSqlite(join(folder, 'ica.db'))
+    await migrate(sqliteMigrationTarget(db), readMigrations('sqlite'), silent)
+    logged = []
+    const keep = (_fields: object, message: string) => void logged.push(message)
+    runner = createSqliteRunner(db, { ...silent, error: keep, info: keep })
+    accounts = accountStore(runner)
+  })
+  after(async () => {
+    await runner.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  const count = async (table: string) => (await runner.read(() => row<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`)))?.n
+
+  test('a full disk rejects with unavailable, leaves nothing half-written, and passes', async () => {
+    const { page_count: pages } = db.prepare('PRAGMA page_count').get() as { page_count: number }
+    db.exec(`PRAGMA max_page_count = ${pages + 2}`)
+    const made = Array.from({ length: 64 }, () => makeAccount({ contact: ['x'.repeat(1000)] }))
+    const results = await Promise.allSettled(made.map((account) => accounts.createAccount(account, auditEntry())))
+    const failed = results.filter((r) => r.status === 'rejected')
+    assert.ok(failed.length > 0)
+    for (const { reason } of failed) assert.deepEqual({ code: reason.code, retryAfter: reason.retryAfter }, unavailable)
+    for (const [n, account] of made.entries()) {
+      const found = await accounts.accountById(account.id)
+      assert.equal(found !== null, results[n]?.status === 'fulfilled')
+    }
+    const stored = results.length - failed.length
+    assert.equal(await count('account'), stored)
+    assert.equal(await count('audit'), stored)
+    db.exec('PRAGMA max_page_count = 1000000')
+    assert.equal((await accounts.createAccount(makeAccount(), auditEntry())).created, true)
+  })
+
+  test('another writer is waited for without stopping the event loop', async () => {
+    const other = openSqlite(join(folder, 'ica.db'))
+    other.exec('BEGIN IMMEDIATE')
+    const writing = accounts.createAccount(makeAccount(), auditEntry())
+    let turns = 0
+    const ticking = setInterval(() => turns++, 5)
+    setTimeout(() => other.exec('COMMIT'), 300)
+    assert.equal((await writing).created, true)
+    clearInterval(ticking)
+    other.close()
+    assert.ok(turns >= 3, `${turns} turns`)
+  })
+
+  test('another writer that does not end is given up, said once, and recovered from', async () => {
+    const other = openSqlite(join(folder, 'ica.db'))
+    other.exec('BEGIN IMMEDIATE')
+    logged.length = 0
+    const before = await count('account')
+    await assert.rejects(accounts.createAccount(makeAccount(), auditEntry()), unavailable)
+    assert.equal(await count('account'), before)
+    other.exec('COMMIT')
+    other.close()
+    assert.equal((await accounts.createAccount(makeAccount(), auditEntry())).created, true)
+    assert.equal(logged.length, 2)
+  })
+
+  test('a parameter of a wrong type is an error, not an abort', async () => {
+    for (const value of [undefined, {}, Symbol('x')]) {
+      await assert.rejects(runner.write(() => change('UPDATE setting SET value = ?', value as never)), TypeError)
+    }
+  })
+
+  test('what was begun is finished before closing, what comes later is refused', async () => {
+    const file = join(folder, 'closing.db')
+    const opened = openSqlite(file)
+    opened.exec('CREATE TABLE used_nonce (id BLOB PRIMARY KEY, expires_at BIGINT)')
+    const closing = createSqliteRunner(opened, silent)
+    const used = accountStore(closing).useNonce(Buffer.from('1'), now)
+    await closing.close()
+    assert.equal(await used, true)
+    await assert.rejects(accountStore(closing).useNonce(Buffer.from('2'), now), unavailable)
+    await assert.rejects(closing.read(() => row('SELECT 1')), unavailable)
+  })
+})
+
+/** A door to the PostgreSQL of the tests that can be shut. */
+const openDoor = async (server: string) => {
+  const { host, port } = new pg.Client({ connectionString: server })
+  const inside = new Set<Socket>()
+  const door = createServer((client) => {
+    const upstream = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
+    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+      inside.add(from)
+      from.pipe(to)
+      from.on('error', () => to.destroy())
+      from.on('close', () => to.destroy())
+    }
+  })
+  const open = async (at: number) => {
+    door.listen(at, '127.0.0.1')
+    await once(door, 'listening')
+    return (door.address() as AddressInfo).port
+  }
+  const shut = () => {
+    for (const socket of inside) socket.destroy()
+    door.close()
+  }
+  return { open, shut }
+}
+
+const server = process.env.ICA_TEST_POSTGRES_URL
+
+describe('postgresql', { skip: server === undefined }, () => {
+  test('a lost server rejects with unavailable, said once, and passes', async () => {
+    const database = testDatabases()[1] as TestDatabase
+    await database.create()
+    const door = await openDoor(server as string)
+    const port = await door.open(0)
+    const url = new URL(database.url)
+    url.searchParams.delete('host')
+    url.host = `127.0.0.1:${port}`
+    const logged: string[] = []
+    const keep = (_fields: object, message: string) => void logged.push(message)
+    const store = await openStore({ url: url.href, log: { ...silent, error: keep } })
+    try {
+      await addAccount(store)
+      door.shut()
+      const asked = [() => addAccount(store), () => store.ping(), () => store.accountById('x'), () => store.auditLog({ limit: 1 })]
+      for (const ask of asked) await assert.rejects(ask(), { code: 'unavailable' })
+      assert.equal(logged.length, 1)
+      await assert.rejects(openStore({ url: url.href, log: silent }), { code: 'unavailable' })
+      await door.open(port)
+      await addAccount(store)
+      assert.equal((await store.auditLog({ limit: 9 })).length, 2)
+    } finally {
+      await store.close()
+      door.shut()
+      await database.drop()
+    }
+  })
+})

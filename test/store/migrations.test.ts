@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { PrismaLibSql } from '@prisma/adapter-libsql'
+import { PrismaPg } from '@prisma/adapter-pg'
+import Database from 'libsql'
+import pg from 'pg'
+import { type Migration, readMigrations } from '../../src/store/migrations.js'
+import { openStore } from '../../src/store/store.js'
+import { silent, type TestDatabase, testDatabases } from './fixtures.js'
+
+const pathOf = (database: TestDatabase) => database.url.replace('file:', '')
+
+/** Runs SQL behind the store's back. */
+const meddle = async (database: TestDatabase, sql: string): Promise<unknown[]> => {
+  if (database.engine === 'sqlite') {
+    const db = new Database(pathOf(database))
+    try {
+      if (/^SELECT/.test(sql)) return db.prepare(sql).all()
+      db.exec(sql)
+      return []
+    } finally {
+      db.close()
+    }
+  }
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  return (await client.query(sql).finally(() => client.end())).rows
+}
+
+/** Everything that Prisma's schema decides about tables, one line each. */
+const structure = async (database: TestDatabase): Promise<Set<string>> => {
+  const queries =
+    database.engine === 'sqlite'
+      ? [
+          `SELECT t.name AS t, c.* FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'`,
+          `SELECT t.name AS t, f.* FROM sqlite_master t, pragma_foreign_key_list(t.name) f WHERE t.type = 'table'`,
+          `SELECT t.name AS t, i.name AS i, i."unique", c.seqno, c.name FROM sqlite_master t, pragma_index_list(t.name) i, pragma_index_info(i.name) c WHERE t.type = 'table'`,
+        ]
+      : [
+          `SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns WHERE table_schema = 'public'`,
+          `SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE connamespace = 'public'::regnamespace`,
+          `SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'`,
+        ]
+  const found = (await Promise.all(queries.map((sql) => meddle(database, sql)))).flat() as Record<string, unknown>[]
+  return new Set(found.map(({ _metadata, ...line }) => JSON.stringify(line)).filter((line) => !/_prisma_migrations|sqlite_sequence/.test(line)))
+}
+
+/** Prisma's schema engine, the judge of what our own few lines have done. */
+const schemaEngine = async (database: TestDatabase) => {
+  const { openSchemaEngine } = await import(new URL('../../prisma/schema-engine.mjs', import.meta.url).href)
+  const [name, adapter] =
+    database.engine === 'sqlite'
+      ? ['schema.prisma', new PrismaLibSql({ url: database.url })]
+      : ['postgresql.prisma', new PrismaPg({ connectionString: database.url })]
+  const schema = readFileSync(new URL(`../../prisma/${name}`, import.meta.url), 'utf8')
+  return { engine: await openSchemaEngine(adapter, schema), schema }
+}
+
+for (const database of testDatabases()) {
+  describe(`migrations, on ${database.engine}`, () => {
+    test('four processes that start at once on nothing', async () => {
+      await (await database.open()).close()
+      const contender = fileURLToPath(new URL('contender.ts', import.meta.url))
+      const fresh = database.engine === 'sqlite' ? `${database.url}2` : `${database.url}${database.url.includes('?') ? '&' : '?'}schema=other`
+      const children = Array.from({ length: 4 }, () => spawn(process.execPath, ['--import', 'tsx', contender, fresh, 'migrate'], { stdio: 'inherit' }))
+      const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]))
+      assert.deepEqual(codes, [0, 0, 0, 0])
+    })
+
+    test('the migrations make what the schema says, and no more than two work lists', async () => {
+      const { engine, schema } = await schemaEngine(database)
+      const scratch = testDatabases().find((other) => other.engine === database.engine) as TestDatabase
+      await scratch.create()
+      try {
+        await meddle(scratch, await engine.difference(null, schema))
+        const [wanted, made] = [await structure(scratch), await structure(database)]
+        assert.ok(wanted.size > 80)
+        assert.deepEqual([...wanted].filter((line) => !made.has(line)), [])
+        const more = [...made].filter((line) => !wanted.has(line))
+        assert.equal(more.length, 2)
+        assert.ok(more.every((line) => /challenge_due|order_stalled/.test(line)))
+      } finally {
+        await scratch.drop()
+      }
+    })
+
+    test('Prisma knows them as applied', async () => {
+      const { engine } = await schemaEngine(database)
+      assert.deepEqual(await engine.applyMigrations(database.engine, readMigrations(database.engine)), [])
+    })
+
+    test('a second start has nothing to do and is quick', async () => {
+      const before = performance.now()
+      await (await database.open()).close()
+      assert.ok(performance.now() - before < 200)
+    })
+
+    test('a new database is for its owner alone', { skip: database.engine !== 'sqlite' }, async () => {
+      const store = await database.open()
+      assert.equal(statSync(dirname(pathOf(database))).mode & 0o777, 0o700)
+      for (const file of ['', '-wal', '-shm']) assert.equal(statSync(pathOf(database) + file).mode & 0o777, 0o600)
+      await store.close()
+    })
+
+    test('the audit log can only grow', async () => {
+      const store = await database.open()
+      await store.audit({ at: 1, actor: 'system', action: 'a.b', subject: 'x', detail: {} })
+      for (const sql of [`UPDATE audit SET actor = 'nobody'`, 'DELETE FROM audit']) await assert.rejects(meddle(database, sql), /append-only/)
+      assert.equal((await store.auditLog({ limit: 5 })).length, 1)
+      await store.close()
+    })
+
+    test('foreign keys are enforced', async () => {
+      const store = await database.open()
+      await assert.rejects(
+        store.reserveCertificate({
+          serial: '01', issuerId: 'nobody', kind: 'leaf', profile: 'p', accountId: null, orderId: null, keyId: 'k', crlShard: 0, notBefore: 0, notAfter: 0, names: [], createdAt: 0,
+        }),
+        /foreign key/i,
+      )
+      await store.close()
+    })
+
+    test('refused in words: half a migration, another text, a newer version', async () => {
+      const table = '"_prisma_migrations"'
+      const open = () => openStore({ url: database.url, log: silent })
+      const [{ name, checksum }] = readMigrations(database.engine) as [Migration]
+      await meddle(database, `UPDATE ${table} SET finished_at = NULL`)
+      await assert.rejects(open(), new RegExp(`"${name}" half applied`))
+      await meddle(database, `UPDATE ${table} SET finished_at = started_at, checksum = 'x'`)
+      await assert.rejects(open(), new RegExp(`another text of the migration "${name}"`))
+      await meddle(database, `UPDATE ${table} SET checksum = '${checksum}'`)
+      await meddle(database, `INSERT INTO ${table} (id, checksum, migration_name, finished_at) VALUES ('1', 'x', '29990101000000_future', CURRENT_TIMESTAMP)`)
+      await assert.rejects(open(), /"29990101000000_future", which this version of xmpp-ica does not know/)
+      await database.drop()
+    })
+  })
+}
