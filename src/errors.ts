@@ -1,6 +1,7 @@
 /** Every way in which a request can fail, with what the outside sees of it. Problem types: RFC 8555 §6.7, RFC 9773, draft-ietf-acme-profiles. */
 const table = {
   accountDoesNotExist: { status: 400 },
+  alreadyReplaced: { status: 409 },
   alreadyRevoked: { status: 400 },
   badCSR: { status: 400 },
   badNonce: { status: 400 },

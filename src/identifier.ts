@@ -9,8 +9,13 @@ import { invalidALabel, toAscii, toUnicode } from './idna.js'
 
 export { toAscii, toUnicode }
 
-/** An ACME identifier, normalised: `dns` is a lower-case A-label name without trailing dot, perhaps with one leading `*.` */
-export type Identifier = { type: 'dns'; value: string }
+/**
+ * An ACME identifier, normalised. `dns` is a lower-case A-label name without trailing dot, perhaps with one leading `*.`; `srv` (draft-lebihan-srv-identifier-validation-extension)
+ * is the XMPP service of such a domain as an SRVName has it, `_xmpp-server.example.com`.
+ */
+export type Identifier = { type: 'dns' | 'srv'; value: string }
+
+export const identifierTypes: readonly Identifier['type'][] = ['dns', 'srv']
 
 /** `lab`: names that the public DNS does not have (`.test`, `.localhost`, `.internal`, a TLD of one's own) may be certified too. */
 export type IdentifierOptions = { lab: boolean }
@@ -31,6 +36,9 @@ const refuse = (code: ErrorCode, sentence: string): never => {
 /** A name and whether it stands for every label below it. `*.example.com` → `example.com`, true. */
 export const splitWildcard = (value: string): { base: string; wildcard: boolean } =>
   value.startsWith('*.') ? { base: value.slice(2), wildcard: true } : { base: value, wildcard: false }
+
+/** The domain that an identifier is about: without the wildcard label, without the service. */
+export const domainOf = ({ type, value }: Identifier): string => (type === 'srv' ? value.slice(value.indexOf('.') + 1) : splitWildcard(value).base)
 
 /**
  * The domain that one registers to own this name (`a.b.example.co.uk` → `example.co.uk`), private suffixes counted (`me.duckdns.org` stays itself): names with
@@ -120,7 +128,28 @@ const parseDns = (value: string, { lab }: IdentifierOptions): string => {
   return lower
 }
 
-const parsers: { [T in Identifier['type']]: (value: string, options: IdentifierOptions) => string } = { dns: parseDns }
+/** The services of XMPP (RFC 6120 §13.7.1.2.1) in the form of RFC 4985 §2. */
+const services = ['_xmpp-client', '_xmpp-server']
+
+const parseSrv = (value: string, options: IdentifierOptions): string => {
+  const name = show(value)
+  const dot = value.indexOf('.')
+  const service = (dot < 0 ? value : value.slice(0, dot)).toLowerCase()
+  const domain = dot < 0 ? '' : value.slice(dot + 1)
+  if (service === '*' || domain.startsWith('*'))
+    refuse('rejectedIdentifier', `${name} is a wildcard; a service is certified for one domain at a time.`)
+  if (!services.includes(service)) {
+    refuse('rejectedIdentifier', `${name} does not begin with a service that this CA certifies: "${services.join('." or "')}.".`)
+  }
+  if (/^_(tcp|udp)\./i.test(domain)) {
+    refuse('malformed', `${name} has the protocol of a DNS record; an SRVName leaves it out (RFC 4985 §2): "${service}.${domain.slice(5)}".`)
+  }
+  const srv = `${service}.${parseDns(domain, options)}`
+  if (srv.length > MAX_NAME) refuse('malformed', `${name} is longer than the ${MAX_NAME} characters that a name can have.`)
+  return srv
+}
+
+const parsers: { [T in Identifier['type']]: (value: string, options: IdentifierOptions) => string } = { dns: parseDns, srv: parseSrv }
 
 const isSupported = (type: unknown): type is Identifier['type'] => typeof type === 'string' && Object.hasOwn(parsers, type)
 

@@ -17,15 +17,21 @@ export type Account = {
   contact: string[]
   termsAgreedAt: number | null
   createdAt: number
+  /** While the operator keeps it from ordering: since when, and why. */
+  paused: { at: number; reason: string } | null
+  /** The external account that it was bound to when it was made, with the binding as it was sent (RFC 8555 §7.3.4). */
+  externalAccount: { keyId: string; binding: object } | null
 }
 
-export type ChallengeType = 'http-01' | 'dns-01' | 'tls-alpn-01'
+/** Every way of validation that this program knows; which of them a CA offers is decided by its validators and profiles. */
+export const challengeTypes = ['http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01'] as const
+export type ChallengeType = (typeof challengeTypes)[number]
 
 export type Challenge = {
   id: string
   authorizationId: string
   type: ChallengeType
-  /** base64url of at least 128 random bits (RFC 8555 §8.1). */
+  /** base64url of at least 128 random bits (RFC 8555 §8.1). Made for every challenge; a type that has no use for one does not show it. */
   token: string
   status: 'pending' | 'processing' | 'valid' | 'invalid'
   validatedAt: number | null
@@ -62,6 +68,8 @@ export type Order = {
   csr: Uint8Array | null
   certificateSerial: string | null
   error: Problem | null
+  /** The ARI identifier (RFC 9773 §4.1) of the certificate that this order replaces. */
+  replaces: string | null
   authorizations: Authorization[]
 }
 
@@ -102,6 +110,39 @@ export type CertificateReservation = {
 }
 
 export type Certificate = CertificateReservation & { der: Uint8Array; revocation: Revocation | null }
+
+/** A MAC key for external account bindings as an operator sees it. Times in milliseconds. */
+export type ExternalAccountKey = {
+  id: string
+  note: string
+  /** How many accounts can still be made with it. */
+  usesLeft: number
+  createdAt: number
+  expiresAt: number | null
+  revokedAt: number | null
+}
+
+/** The operator's lists of names: `deny` refuses, `high-risk` refuses until the operator has approved, `allow` approves. */
+export const nameLists = ['deny', 'allow', 'high-risk'] as const
+export type NameList = (typeof nameLists)[number]
+/** `name`: a domain; with a dot in front that domain and everything below it; a dot alone is every name. */
+export type NameRule = { list: NameList; name: string; reason: string; createdAt: number }
+
+/** A rate limit of its own for one account, registered domain or address; `count` null: no limit. */
+export type LimitOverride = { limit: string; subject: string; count: number | null; windowMs: number }
+
+/** Which certificates a mark means: those that meet every condition. */
+export type RenewalSelector = { serial?: string; keyId?: string; domain?: string; issuedFrom?: number; issuedUntil: number }
+/** The operator's wish that certificates be renewed early (RFC 9773). */
+export type RenewalMark = {
+  id: string
+  selector: RenewalSelector
+  reason: string
+  explanationUrl: string | null
+  /** The renewals are spread over so many milliseconds after `markedAt`; 0: all at once. */
+  spreadMs: number
+  markedAt: number
+}
 
 /** One row of the append-only audit log: who did what, when, with what was seen. `detail` must be free of secrets. */
 export type AuditEntry = {

@@ -83,6 +83,7 @@ const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promise<void
           wildcard: authorization.wildcard,
           token: challenge.token,
           keyAuthorization: `${challenge.token}.${account.thumbprint}`,
+          thumbprint: account.thumbprint,
           accountUri: ica.accountUri(account.id),
         },
         AbortSignal.any([signal, AbortSignal.timeout(VALIDATION_MS)]),
@@ -102,7 +103,7 @@ const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promise<void
     })
   ica.metrics.count('validations', { type: challenge.type, result: result.ok ? 'valid' : result.code })
   if (result.ok) {
-    const authorizationExpiresAt = now + ica.settings.authorizationReuseMs
+    const authorizationExpiresAt = Math.min(now + ica.settings.authorizationReuseMs, result.validUntil ?? Number.POSITIVE_INFINITY)
     await ica.store.completeChallenge(challenge.id, { status: 'valid', validatedAt: now, authorizationExpiresAt }, audit('challenge.validated'))
     return
   }

@@ -6,6 +6,7 @@ import type { AuditEntry } from '../model.js'
 import type { Issuer, StatusUrls } from '../pki/certificate.js'
 import type { Profile } from '../pki/profile.js'
 import type { Store } from '../store/store.js'
+import type { Resolver } from '../validation/resolver.js'
 import type { Validator } from '../validation/validator.js'
 
 /** Who asks: goes into every audit row. */
@@ -47,6 +48,8 @@ export type Ica = {
   profiles: ReadonlyMap<string, Profile>
   defaultProfile: string
   validators: readonly Validator[]
+  /** Asks the DNS for the CAA records at one name. Keeps to its signal. */
+  lookUpCaa: Resolver['caa']
   /** Absolute URL of an account, the `kid` of its requests and the `accounturi` of RFC 8657. */
   accountUri(id: string): string
   statusUrls(shard: number): StatusUrls

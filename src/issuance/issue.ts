@@ -6,6 +6,7 @@ import { lintLeaf } from '../pki/lint.js'
 import type { Profile } from '../pki/profile.js'
 import { act, type Ica, type Who } from './ica.js'
 import type { Approved } from './policy.js'
+import type { Evidence } from '../validation/validator.js'
 
 /** A configured profile by name. Throws serverInternal for one that orders still name but the configuration lost. */
 export const profileOf = (ica: Ica, name: string): Profile => {
@@ -22,6 +23,8 @@ export type LeafRequest = Approved & {
   notAfter: number
   accountId: string | null
   orderId: string | null
+  /** What the DNS said of CAA, where it was asked. */
+  caa?: Evidence[]
 }
 
 /** The profile's validity within what the issuer has left; seconds, because X.509 knows no smaller unit. */
@@ -81,6 +84,7 @@ export const issueLeaf = async (ica: Ica, request: LeafRequest, who: Who): Promi
     names: names.map((name) => `${name.form}:${name.value}`),
     notBefore,
     notAfter,
+    ...(request.caa && { caa: request.caa }),
   })
   if (!(await ica.store.storeCertificate(serial, der, audit))) throw new IcaError('conflict', 'The order was finished by another request meanwhile.')
   ica.metrics.count('certificates', { kind: request.kind, profile: profile.name })
@@ -91,7 +95,7 @@ export const issueLeaf = async (ica: Ica, request: LeafRequest, who: Who): Promi
  * Issues for an order that the caller has claimed. Every failure after the claim ends here: the order becomes invalid with its reason, except where the
  * database is away: then the order stays `processing` and is resumed.
  */
-export const issueForOrder = async (ica: Ica, order: Order, profile: Profile, approved: Approved, who: Who): Promise<Order> => {
+export const issueForOrder = async (ica: Ica, order: Order, profile: Profile, approved: Approved & { caa: Evidence[] }, who: Who): Promise<Order> => {
   try {
     const { serial } = await issueLeaf(
       ica,

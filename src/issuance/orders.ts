@@ -1,9 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import { IcaError } from '../errors.js'
-import { type Identifier, parseIdentifiers, splitWildcard } from '../identifier.js'
-import type { Account, Authorization, Challenge, Order } from '../model.js'
+import { type Identifier, parseIdentifiers } from '../identifier.js'
+import type { Account, Order } from '../model.js'
 import { readCertificateRequest } from '../pki/csr.js'
-import type { Profile } from '../pki/profile.js'
+import { namesFor, type Profile, takes } from '../pki/profile.js'
+import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
+import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
 import { failOrder, issueForOrder, profileOf } from './issue.js'
 import { checkRequest } from './policy.js'
@@ -11,8 +12,6 @@ import { orderStatus } from './status.js'
 
 const HOUR_MS = 3_600_000
 const ORDERS_PER_PAGE = 50
-/** A reused authorization must outlive the time a client needs to finish. */
-const REUSE_MARGIN_MS = 24 * HOUR_MS
 
 /** RFC 3339 to milliseconds; null where absent. Throws malformed. */
 const readTime = (member: string, value: unknown): number | null => {
@@ -22,11 +21,25 @@ const readTime = (member: string, value: unknown): number | null => {
   return Math.floor(ms / 1000) * 1000
 }
 
-const readProfile = (ica: Ica, name: unknown): Profile => {
-  if (name === undefined) return profileOf(ica, ica.defaultProfile)
+/**
+ * The profile that an order names, or else the default one, or else (services alone) the first that takes its identifiers: the draft for `srv` identifiers knows
+ * nothing of profiles, and its clients need not either.
+ */
+const chooseProfile = (ica: Ica, name: unknown, identifiers: readonly Identifier[]): Profile => {
+  const suits = (profile: Profile) => identifiers.every((identifier) => takes(profile, identifier))
+  const suitable = [profileOf(ica, ica.defaultProfile), ...ica.profiles.values()].filter(suits)
+  const names = [...new Set(suitable.map((profile) => profile.name))].join(', ')
+  if (name === undefined) {
+    if (suitable[0]) return suitable[0]
+    throw new IcaError('unsupportedIdentifier', 'No profile takes these identifiers in one order. Order the services (srv) apart from the domains (dns).')
+  }
   const profile = typeof name === 'string' ? ica.profiles.get(name) : undefined
-  if (profile) return profile
-  throw new IcaError('invalidProfile', `There is no profile ${JSON.stringify(name).slice(0, 80)}. Known: ${[...ica.profiles.keys()].join(', ')}.`)
+  if (!profile) {
+    throw new IcaError('invalidProfile', `There is no profile ${JSON.stringify(name).slice(0, 80)}. Known: ${[...ica.profiles.keys()].join(', ')}.`)
+  }
+  if (suits(profile)) return profile
+  const advice = names === '' ? 'No profile takes them in one order.' : `These do: ${names}.`
+  throw new IcaError('invalidProfile', `The profile "${profile.name}" takes identifiers of the type ${profile.identifierTypes.join(', ')} only. ${advice}`)
 }
 
 /** The validity that a client asks for must lie within the profile's (RFC 8555 §7.4). */
@@ -36,35 +49,13 @@ const checkValidity = (profile: Profile, notBefore: number | null, notAfter: num
   }
   if (notAfter === null) return
   const from = notBefore ?? now
-  if (notAfter <= from) throw new IcaError('malformed', '"notAfter" must lie after the beginning of the validity.')
+  if (notAfter <= Math.max(from, now)) throw new IcaError('malformed', '"notAfter" must lie after the beginning of the validity.')
   if (notAfter - from > profile.maxValidityMs) {
     throw new IcaError(
       'malformed',
       `The profile "${profile.name}" allows at most ${Math.floor(profile.maxValidityMs / (24 * HOUR_MS))} days of validity.`,
     )
   }
-}
-
-const newAuthorization = (ica: Ica, accountId: string, value: string, now: number): Authorization => {
-  const { base, wildcard } = splitWildcard(value)
-  const identifier: Identifier = { type: 'dns', value: base }
-  const id = newId(now)
-  const challenges = ica.validators
-    .filter((validator) => validator.appliesTo(identifier, wildcard))
-    .map(
-      (validator): Challenge => ({
-        id: newId(now),
-        authorizationId: id,
-        type: validator.type,
-        token: randomBytes(32).toString('base64url'),
-        status: 'pending',
-        validatedAt: null,
-        error: null,
-        attempts: 0,
-        nextAttemptAt: null,
-      }),
-    )
-  return { id, accountId, identifier, wildcard, createdAt: now, expiresAt: now + ica.settings.pendingLifetimeMs, deactivatedAt: null, challenges }
 }
 
 /**
@@ -75,19 +66,13 @@ export const newOrder = async (ica: Ica, account: Account, payload: Record<strin
   const now = ica.clock.now()
   const { lab, maxIdentifiers } = ica.settings
   const identifiers = parseIdentifiers(payload.identifiers, { max: maxIdentifiers, lab })
-  const profile = readProfile(ica, payload.profile)
+  const profile = chooseProfile(ica, payload.profile, identifiers)
   const notBefore = readTime('notBefore', payload.notBefore)
   const notAfter = readTime('notAfter', payload.notAfter)
   checkValidity(profile, notBefore, notAfter, now)
+  namesFor(profile, identifiers) // refuses now what could not be named at the end
 
-  const wanted = identifiers.map(({ value }) => {
-    const { base, wildcard } = splitWildcard(value)
-    return { identifier: { type: 'dns' as const, value: base }, wildcard }
-  })
-  const reused = await ica.store.reusableAuthorizations(account.id, wanted, now + REUSE_MARGIN_MS)
-  const isReused = (value: string) => reused.some((a) => (a.wildcard ? `*.${a.identifier.value}` : a.identifier.value) === value)
-  const made = identifiers.filter(({ value }) => !isReused(value)).map(({ value }) => newAuthorization(ica, account.id, value, now))
-  const authorizations = [...reused, ...made]
+  const { authorizations, reused } = await authorizationsFor(ica, account, identifiers, profile, now)
   const order: Order = {
     id: newId(now),
     accountId: account.id,
@@ -124,9 +109,24 @@ export const orderOf = async (ica: Ica, account: Account, id: string): Promise<O
 export const listOrders = (ica: Ica, account: Account, cursor: string | null): Promise<{ ids: string[]; next: string | null }> =>
   ica.store.ordersOfAccount(account.id, cursor, ORDERS_PER_PAGE)
 
+/** What may have changed between order and finalize: the profile, the time. Throws unauthorized or malformed, with what to do. */
+const checkStillGood = (ica: Ica, order: Order, profile: Profile): void => {
+  for (const identifier of order.identifiers) {
+    const method = provenBy(authorizationFor(order.authorizations, identifier))
+    if (method !== null && profile.challengeTypes.includes(method)) continue
+    throw new IcaError(
+      'unauthorized',
+      `"${identifier.value}" was proven by ${method}, which the profile "${profile.name}" does not accept any more. Make a new order.`,
+    )
+  }
+  if (order.notAfter !== null && order.notAfter <= ica.clock.now()) {
+    throw new IcaError('malformed', 'The "notAfter" of the order has passed. Make a new order.')
+  }
+}
+
 /**
- * finalize (RFC 8555 §7.4): judges the CSR while the order stays `ready`, claims the order, issues. Sent again with the same CSR, it gives the same
- * order. Throws orderNotReady, badCSR, notFound.
+ * finalize (RFC 8555 §7.4): judges the CSR and asks for CAA while the order stays `ready`, claims the order, issues. Sent again with the same CSR, it gives the same
+ * order. Throws orderNotReady, badCSR, caa, dns, unauthorized, notFound.
  */
 export const finalizeOrder = async (ica: Ica, account: Account, orderId: string, csrDer: Uint8Array, who: Who): Promise<Order> => {
   const order = await orderOf(ica, account, orderId)
@@ -137,11 +137,14 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   }
   const csr = await readCertificateRequest(csrDer)
   const profile = profileOf(ica, order.profile)
+  checkStillGood(ica, order, profile)
   const approved = await checkRequest(ica, account, order, profile, csr)
+  // Before the claim: who forgot a record in the DNS adds it and finalizes again.
+  const caa = await checkOrderCaa(ica, order, who)
   const claimedAt = ica.clock.now()
   const audit = act(ica, who, 'order.claimed', `order:${order.id}`, { keyId: csr.publicKey.keyId, commonName: csr.commonName })
   if (!(await ica.store.claimOrder(order.id, claimedAt, csrDer, audit))) return finalizeOrder(ica, account, orderId, csrDer, who)
-  return issueForOrder(ica, { ...order, claimedAt, csr: csrDer }, profile, approved, who)
+  return issueForOrder(ica, { ...order, claimedAt, csr: csrDer }, profile, { ...approved, caa }, who)
 }
 
 /** Issues for one order that a crash left between claim and certificate, where no other process has taken it. */
@@ -156,7 +159,8 @@ const resumeOrder = async (ica: Ica, order: Order): Promise<void> => {
     if (!account) throw new IcaError('accountDoesNotExist', 'The account of this order is gone.')
     const csr = await readCertificateRequest(order.csr)
     const profile = profileOf(ica, order.profile)
-    await issueForOrder(ica, claimed, profile, await checkRequest(ica, account, order, profile, csr), who)
+    const approved = await checkRequest(ica, account, order, profile, csr)
+    await issueForOrder(ica, claimed, profile, { ...approved, caa: await checkOrderCaa(ica, order, who) }, who)
   } catch (error) {
     await failOrder(ica, claimed, error, who)
   }

@@ -3,7 +3,7 @@ import { type Identifier, toUnicode } from '../identifier.js'
 import type { Account, CertificateName, Order } from '../model.js'
 import type { CertificateRequest } from '../pki/csr.js'
 import type { PublicKeyInfo } from '../pki/keys.js'
-import { mustStapleFor, namesFor, type Profile } from '../pki/profile.js'
+import { mustStapleFor, namesFor, type Profile, srvNamesOf } from '../pki/profile.js'
 import { checkSubscriberKey } from '../pki/weak-keys.js'
 import type { Ica } from './ica.js'
 
@@ -20,7 +20,8 @@ const checkDnsNames = (ordered: readonly Identifier[], csr: CertificateRequest):
   const asked = new Set(csr.dNSNames)
   if (csr.commonName !== null) {
     const commonName = csr.commonName.toLowerCase()
-    if (!wanted.has(commonName)) throw badCsr(`The common name "${csr.commonName}" is not a name of the order. Use one of its names, or none.`)
+    const advice = wanted.size > 0 ? 'Use one of its names, or none.' : 'Leave it out: an SRVName can’t be one.'
+    if (!wanted.has(commonName)) throw badCsr(`The common name "${csr.commonName}" is not a name of the order. ${advice}`)
     asked.add(commonName)
   }
   const surplus = [...asked].filter((name) => !wanted.has(name))
@@ -29,19 +30,34 @@ const checkDnsNames = (ordered: readonly Identifier[], csr: CertificateRequest):
   if (missing.length > 0) throw badCsr(`The CSR lacks ${list(missing)}, which the order holds. Ask for every name of the order.`)
 }
 
-/** The SRVNames and XmppAddrs that the request asks for: in any profile, but only for a domain of the order (PKI.md). */
-const askedXmppNames = (ordered: readonly Identifier[], csr: CertificateRequest): CertificateName[] => {
-  const domains = ordered.filter((i) => i.type === 'dns' && !i.value.startsWith('*.')).map((i) => i.value)
-  const allowed = new Set(domains.flatMap((domain) => [`_xmpp-client.${domain}`, `_xmpp-server.${domain}`]))
+/** Throws badCSR unless the SRVNames of the request are the services of the order, and besides at most those of its domains. */
+const checkSrvNames = (ordered: readonly Identifier[], domains: readonly string[], csr: CertificateRequest): void => {
+  const wanted = ordered.filter((i) => i.type === 'srv').map((i) => i.value)
+  const allowed = new Set([...wanted, ...domains.flatMap(srvNamesOf)])
   const strangers = csr.sRVNames.filter((name) => !allowed.has(name))
-  if (strangers.length > 0) throw badCsr(`The CSR asks for the SRVName ${list(strangers)}, which is not an XMPP service of a domain in the order.`)
+  if (strangers.length > 0) throw badCsr(`The CSR asks for the SRVName ${list(strangers)}, which is not an XMPP service of the order.`)
+  const missing = wanted.filter((name) => !csr.sRVNames.includes(name))
+  if (missing.length > 0) throw badCsr(`The CSR lacks the SRVName ${list(missing)}, which the order holds. Ask for every service of the order.`)
+}
+
+/**
+ * The XMPP names that the request asks for beside those that the profile derives: of a domain of the order (PKI.md), in a form that the profile has. Who ordered
+ * but a service of a domain gets no other name of it.
+ */
+const askedXmppNames = (ordered: readonly Identifier[], profile: Profile, csr: CertificateRequest): CertificateName[] => {
+  const domains = ordered.filter((i) => i.type === 'dns' && !i.value.startsWith('*.')).map((i) => i.value)
+  checkSrvNames(ordered, domains, csr)
   const addresses = new Set(domains.map(toUnicode))
   const foreign = csr.xmppAddrs.filter((address) => !addresses.has(address))
   if (foreign.length > 0) throw badCsr(`The CSR asks for the XmppAddr ${list(foreign)}, which is not a domain of the order.`)
-  return [
+  const asked = [
     ...csr.sRVNames.map((value) => ({ form: 'SRVName' as const, value })),
     ...csr.xmppAddrs.map((value) => ({ form: 'XmppAddr' as const, value })),
   ]
+  const forms = [...profile.nameForms, ...profile.requestableNameForms]
+  const alien = asked.find(({ form }) => !forms.includes(form))
+  if (alien) throw badCsr(`The CSR asks for the ${alien.form} ${alien.value}; the profile "${profile.name}" has no names of this form.`)
+  return asked
 }
 
 /** The account's key must not become a certificate's key: one leak would cost both. */
@@ -59,7 +75,7 @@ export type Approved = { names: CertificateName[]; publicKey: PublicKeyInfo; mus
  */
 export const checkRequest = async (ica: Ica, account: Account, order: Order, profile: Profile, csr: CertificateRequest): Promise<Approved> => {
   checkDnsNames(order.identifiers, csr)
-  const asked = askedXmppNames(order.identifiers, csr)
+  const asked = askedXmppNames(order.identifiers, profile, csr)
   try {
     checkSubscriberKey(csr.publicKey, profile.keyKinds)
   } catch (error) {

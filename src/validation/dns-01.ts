@@ -1,5 +1,5 @@
 import type { Resolver } from './resolver.js'
-import { failure, keyAuthorizationDigest, printable, type ValidationResult, type Validator } from './validator.js'
+import { failure, hasRecords, keyAuthorizationDigest, printable, type ValidationResult, type Validator } from './validator.js'
 
 /** Other records are named in a detail and in the evidence up to these numbers; all are compared. */
 const NAMED = 3
@@ -25,15 +25,15 @@ const judge = (name: string, expected: string, answer: Awaited<ReturnType<Resolv
 }
 
 /**
- * dns-01 (RFC 8555 §8.4): the digest of the key authorization in a TXT record. The resolver follows aliases, so the record may be delegated by CNAME; of several
+ * Looks for the digest of the key authorization in the TXT records at `name`. The resolver follows aliases, so the record may be delegated by CNAME; of several
  * records (two orders at a time, a wildcard beside its base name) one must match.
  */
-export const dns01 = ({ resolver }: { resolver: Resolver }): Validator => ({
+export const findDigest = async (name: string, keyAuthorization: string, resolver: Pick<Resolver, 'txt'>, signal: AbortSignal) =>
+  judge(name, keyAuthorizationDigest(keyAuthorization).toString('base64url'), await resolver.txt(name, signal))
+
+/** dns-01 (RFC 8555 §8.4), also for services: below `_acme-challenge._xmpp-server.` as draft-lebihan-srv-identifier-validation-extension has it. */
+export const dns01 = ({ resolver }: { resolver: Pick<Resolver, 'txt'> }): Validator => ({
   type: 'dns-01',
-  appliesTo: (identifier) => identifier.type === 'dns',
-  async validate(input, signal) {
-    const name = `_acme-challenge.${input.identifier.value}`
-    const expected = keyAuthorizationDigest(input.keyAuthorization).toString('base64url')
-    return judge(name, expected, await resolver.txt(name, signal))
-  },
+  appliesTo: hasRecords,
+  validate: (input, signal) => findDigest(`_acme-challenge.${input.identifier.value}`, input.keyAuthorization, resolver, signal),
 })

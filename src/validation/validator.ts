@@ -9,7 +9,8 @@ export type Evidence = Record<string, unknown>
 /** Why something on the network did not prove anything. `detail` is a sentence for the client; `retryable` says whether a later attempt may end otherwise. */
 export type Failure = { ok: false; code: ErrorCode; detail: string; retryable: boolean }
 
-export type ValidationResult = { ok: true; evidence: Evidence } | (Failure & { evidence: Evidence })
+/** `validUntil`: when what was seen says that it must not be relied on any longer, in ms. */
+export type ValidationResult = { ok: true; evidence: Evidence; validUntil?: number } | (Failure & { evidence: Evidence })
 
 export type ValidationInput = {
   /** Without the wildcard label; `wildcard` tells. */
@@ -19,6 +20,8 @@ export type ValidationInput = {
   token: string
   /** `<token>.<thumbprint of the account's key>` (RFC 8555 §8.1). Not a secret: it is what the client publishes. */
   keyAuthorization: string
+  /** RFC 7638, base64url: the second half of the key authorization. */
+  thumbprint: string
   accountUri: string
 }
 
@@ -27,12 +30,19 @@ export type Validator = {
   type: ChallengeType
   /** Whether this way may prove this name. */
   appliesTo(identifier: Identifier, wildcard: boolean): boolean
+  /** The fields of its challenge objects beside those that all have (RFC 8555 §8): the token, unless this says otherwise. */
+  challengeFields?: (challenge: { token: string }) => Record<string, unknown>
+  /** What clients must know of it beforehand, in `meta` of the directory. */
+  directoryMeta?: Record<string, unknown>
   /**
    * Looks once. Whatever the network does comes back as a result within about ten seconds, nothing is thrown. After `signal` aborts it returns soon, with a
    * retryable failure unless it was done already.
    */
   validate(input: ValidationInput, signal: AbortSignal): Promise<ValidationResult>
 }
+
+/** Whether an identifier has a place in the DNS where its owner can put a record. */
+export const hasRecords = ({ type }: Identifier): boolean => type === 'dns' || type === 'srv'
 
 export const failure = (code: ErrorCode, detail: string, retryable = true): Failure => ({ ok: false, code, detail, retryable })
 

@@ -17,7 +17,8 @@ import { selfSigned, x509 } from '../support/self-signed.js'
 
 const NAME = 'xn--bcher-kva.test'
 const token = randomBytes(16).toString('base64url')
-const keyAuthorization = `${token}.${randomBytes(32).toString('base64url')}`
+const thumbprint = randomBytes(32).toString('base64url')
+const keyAuthorization = `${token}.${thumbprint}`
 const digest = createHash('sha256').update(keyAuthorization).digest()
 const txt = digest.toString('base64url')
 const input = {
@@ -25,6 +26,7 @@ const input = {
   wildcard: false,
   token,
   keyAuthorization,
+  thumbprint,
   accountUri: 'http://localhost/acme/account/1',
 }
 
