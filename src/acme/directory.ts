@@ -1,0 +1,19 @@
+import type { Ica } from '../issuance/ica.js'
+import type { Urls } from './urls.js'
+
+/** The directory (RFC 8555 §7.1.1), with the profiles of draft-ietf-acme-profiles §3. */
+export const renderDirectory = (ica: Pick<Ica, 'settings' | 'profiles' | 'validators'>, urls: Urls) => ({
+  newNonce: urls.newNonce,
+  newAccount: urls.newAccount,
+  newOrder: urls.newOrder,
+  newAuthz: urls.newAuthz,
+  revokeCert: urls.revokeCert,
+  keyChange: urls.keyChange,
+  meta: {
+    termsOfService: ica.settings.termsOfService,
+    website: ica.settings.website,
+    caaIdentities: ica.settings.caaIdentities,
+    profiles: Object.fromEntries([...ica.profiles.values()].map((profile) => [profile.name, profile.description])),
+    ...Object.assign({}, ...ica.validators.map((validator) => validator.directoryMeta)),
+  },
+})

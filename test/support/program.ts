@@ -1,0 +1,78 @@
+/** The whole program as a process of its own, in a fresh folder, the way an operator runs it, but for the build: tsx reads the sources. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const main = new URL('../../src/main.ts', import.meta.url).href
+const tsx = fileURLToPath(import.meta.resolve('tsx'))
+
+/** The environment without what would configure the program. */
+const bareEnvironment = (): Record<string, string | undefined> =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('ICA_') && !['DATABASE_URL', 'SMTP_URL', 'NODE_TEST_CONTEXT'].includes(name)),
+  )
+
+export type Result = { code: number | null; stdout: string; stderr: string }
+
+export type Program = { child: ChildProcess; result: Promise<Result>; stdout(): string; stderr(): string }
+
+export const newFolder = (): { folder: string; remove(): void } => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'ica-program-'))
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
+/** A TCP port that was free a moment ago. */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+
+/** Starts a command. `environment` is all the configuration that it gets. */
+export const start = (folder: string, args: string[], environment: Record<string, string> = {}): Program => {
+  const script = `import(${JSON.stringify(main)}).then((m) => m.main(${JSON.stringify(args)}))`
+  const child = spawn(process.execPath, ['--import', tsx, '--input-type=module', '-e', script], {
+    cwd: folder,
+    env: { ...bareEnvironment(), ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output = { stdout: '', stderr: '' }
+  child.stdout.on('data', (data) => {
+    output.stdout += data
+  })
+  child.stderr.on('data', (data) => {
+    output.stderr += data
+  })
+  const result = new Promise<Result>((resolve) => child.on('close', (code) => resolve({ code, ...output })))
+  return { child, result, stdout: () => output.stdout, stderr: () => output.stderr }
+}
+
+/** Runs a command to its end. */
+export const run = (folder: string, args: string[], environment: Record<string, string> = {}): Promise<Result> =>
+  start(folder, args, environment).result
+
+/** Starts `serve` and waits until it listens. Rejects with what it said where it ends instead. */
+export const serve = async (folder: string, environment: Record<string, string>): Promise<Program> => {
+  const program = start(folder, ['serve'], environment)
+  let ended: Result | null = null
+  void program.result.then((result) => {
+    ended = result
+  })
+  const until = Date.now() + 30_000
+  while (!program.stderr().includes('"msg":"ready"')) {
+    if (ended) throw new Error(`serve ended: ${JSON.stringify(ended)}`)
+    if (Date.now() > until) {
+      program.child.kill('SIGKILL')
+      throw new Error(`serve is not ready after 30 s: ${program.stderr()}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return program
+}
