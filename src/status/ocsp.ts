@@ -1,0 +1,227 @@
+/**
+ * The OCSP service (RFC 6960, RFC 5019). The usual request, for one certificate and without a nonce, is answered from memory; everything else is signed.
+ *
+ * Memory is keyed by the request in the one canonical form that asks for this CertID and nothing else. Only what went through the strict decoder gets in, so a
+ * hit needs no decoding, and a certificate has at most four keys: two hashes, with and without the NULL of their algorithm.
+ */
+import type { Clock } from '../clock.js'
+import { IcaError } from '../errors.js'
+import type { Log } from '../log.js'
+import { certIdHashes, encodeCertId } from '../pki/ocsp-certid.js'
+import { encodeOcspRequest, type OcspRequest, readOcspRequest } from '../pki/ocsp-request.js'
+import type { Store } from '../store/store.js'
+import { createBoundedMap } from './bounded-map.js'
+import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, makeAnswer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
+
+export type OcspDeps = {
+  clock: Clock
+  log: Log
+  store: Pick<Store, 'certificateStatus'>
+  issuers: readonly OcspIssuer[]
+  settings?: Partial<OcspSettings>
+}
+
+export type OcspSettings = {
+  /** nextUpdate - thisUpdate (PKI.md: 8 hours to 10 days). */
+  validityMs: number
+  /** Answers held in memory, of 1 to 2 KB. */
+  cacheSize: number
+}
+
+const hour = 3_600_000
+const defaults: OcspSettings = { validityMs: 24 * hour, cacheSize: 50_000 }
+
+/** How often each thing was said, and how it came about. Plain numbers, to be read by whatever collects metrics. */
+export type OcspCounts = Record<OcspAnswer['says'] | 'hits' | 'signed' | 'overdue' | 'failures', number>
+
+export type OcspService = {
+  /** Never rejects: what can't be answered is answered with an OCSP error. Not a promise where the answer is in memory. */
+  answer(request: Uint8Array): OcspAnswer | Promise<OcspAnswer>
+  /** Drops what is held of a certificate, and what is being signed of it. Call it when a revocation is durable. */
+  invalidate(issuerId: string, serial: string): void
+  /** Drops everything that is held. */
+  clear(): void
+  counts: Readonly<OcspCounts>
+  /** The number of answers in memory. */
+  size(): number
+}
+
+const newCounts = (): OcspCounts => ({
+  good: 0,
+  revoked: 0,
+  unknown: 0,
+  several: 0,
+  malformedRequest: 0,
+  internalError: 0,
+  tryLater: 0,
+  unauthorized: 0,
+  hits: 0,
+  signed: 0,
+  overdue: 0,
+  failures: 0,
+})
+
+const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+
+/** A canonical request has at most 116 octets: SHA-256 and a serial of 20. */
+const maxKey = 128
+
+const keyOf = (certId: Uint8Array): string => latin1(encodeOcspRequest([certId]))
+
+/** Answers in memory and signatures in the making. */
+type Memory = ReturnType<typeof createMemory>
+
+const createMemory = (size: number) => ({
+  held: createBoundedMap<OcspAnswer>(size),
+  /** Who wants what is being signed waits for it. */
+  flights: new Map<string, Promise<OcspAnswer>>(),
+  /** Keys of flights whose certificates were revoked after take-off. */
+  outdated: new Set<string>(),
+})
+
+/** Signs an answer for everybody, once for all who ask meanwhile. */
+const signShared = ({ held, flights, outdated }: Memory, key: string, sign: () => Promise<OcspAnswer>): Promise<OcspAnswer> => {
+  const fly = async (): Promise<OcspAnswer> => {
+    try {
+      for (;;) {
+        outdated.delete(key)
+        const answer = await sign()
+        // The status may have been read before the revocation.
+        if (outdated.has(key)) continue
+        if (answer.shared) held.set(key, answer)
+        return answer
+      }
+    } finally {
+      flights.delete(key)
+      outdated.delete(key)
+    }
+  }
+  const inFlight = flights.get(key)
+  if (inFlight) return inFlight
+  const flight = fly()
+  flights.set(key, flight)
+  return flight
+}
+
+/** After a failure, an answer that is still valid is given as it is for so long. */
+const retryMs = 5000
+
+export const createOcspService = (deps: OcspDeps): OcspService => {
+  const { clock } = deps
+  const { validityMs, cacheSize } = { ...defaults, ...deps.settings }
+  const issuers = deps.issuers.map(knownIssuer)
+  const memory = createMemory(cacheSize)
+  const counts = newCounts()
+  const failure = createFailureLog(deps.log)
+
+  const sign = async (issuer: KnownIssuer, request: OcspRequest): Promise<OcspAnswer> => {
+    try {
+      const answer = await makeAnswer(deps, validityMs, issuer, request)
+      counts.signed++
+      failure.over()
+      return answer
+    } catch (error) {
+      counts.failures++
+      failure.happened(error)
+      throw error
+    }
+  }
+
+  /** An answer from memory or signed now, for a request that many may make. */
+  const answerShared = (issuer: KnownIssuer, request: OcspRequest, key: string): OcspAnswer | Promise<OcspAnswer> => {
+    const now = clock.now()
+    const held = memory.held.get(key)
+    const signing = (): Promise<OcspAnswer> => signShared(memory, key, () => sign(issuer, request))
+    if (!held?.shared || now > held.shared.nextUpdate) return signing()
+    if (now < held.shared.staleAt) counts.hits++
+    if (now < held.shared.refreshAt) return held
+    const { shared } = held
+    const renewed = signing().catch((error: unknown) => {
+      // Dropped meanwhile: its certificate was revoked.
+      if (memory.held.get(key) !== held) throw error
+      shared.refreshAt = Math.min(clock.now() + retryMs, shared.nextUpdate)
+      return held
+    })
+    if (now >= shared.staleAt) return renewed
+    renewed.catch(() => undefined)
+    return held
+  }
+
+  const answerDecoded = (request: OcspRequest): OcspAnswer | Promise<OcspAnswer> => {
+    const issuer = issuerOf(issuers, request.certIds)
+    if (!issuer) return errorAnswers.unauthorized
+    const [first] = request.certIds
+    const isShared = request.certIds.length === 1 && request.nonce === null
+    return isShared && first ? answerShared(issuer, request, keyOf(first.der)) : sign(issuer, request)
+  }
+
+  const count = (answer: OcspAnswer): OcspAnswer => {
+    counts[answer.says]++
+    return answer
+  }
+
+  /** Past the memory: decode, and perhaps sign. */
+  const answerSlowly = (request: Uint8Array): OcspAnswer | Promise<OcspAnswer> => {
+    const decoded = decode(request)
+    if (!decoded) return count(errorAnswers.malformedRequest)
+    const answer = answerDecoded(decoded)
+    return answer instanceof Promise ? answer.catch(asError).then(count) : count(answer)
+  }
+
+  return {
+    answer: (request) => {
+      const held = request.length <= maxKey ? memory.held.get(latin1(request)) : undefined
+      if (!held?.shared) return answerSlowly(request)
+      const now = clock.now()
+      if (now >= held.shared.refreshAt) return answerSlowly(request)
+      counts.hits++
+      if (now >= held.shared.staleAt) counts.overdue++
+      return count(held)
+    },
+    invalidate: (issuerId, serial) => {
+      for (const issuer of issuers) if (issuer.id === issuerId) for (const key of keysOf(issuer, serial)) invalidate(memory, key)
+    },
+    clear: () => {
+      for (const key of memory.flights.keys()) memory.outdated.add(key)
+      memory.held.clear()
+    },
+    counts,
+    size: memory.held.size,
+  }
+}
+
+const decode = (request: Uint8Array): OcspRequest | null => {
+  try {
+    return readOcspRequest(request)
+  } catch (error) {
+    if (error instanceof IcaError) return null
+    throw error
+  }
+}
+
+const asError = (error: unknown): OcspAnswer =>
+  error instanceof IcaError && error.code === 'unavailable' ? errorAnswers.tryLater : errorAnswers.internalError
+
+/** Everything that a certificate may be held under. */
+const keysOf = (issuer: KnownIssuer, serial: string): string[] =>
+  certIdHashes.flatMap((hash) => (['null', 'absent'] as const).map((parameters) => keyOf(encodeCertId(issuer, hash, serial, parameters))))
+
+const invalidate = ({ held, flights, outdated }: Memory, key: string): void => {
+  held.delete(key)
+  if (flights.has(key)) outdated.add(key)
+}
+
+/** Logs the first failure of a row of them and its end: with thousands of requests a second, each would be too many. */
+const createFailureLog = (log: Log) => {
+  let failing = false
+  return {
+    happened: (err: unknown): void => {
+      if (!failing) log.error({ err }, 'OCSP answers can’t be signed; what is held goes on being given while it is valid')
+      failing = true
+    },
+    over: (): void => {
+      if (failing) log.info({}, 'OCSP answers are signed again')
+      failing = false
+    },
+  }
+}

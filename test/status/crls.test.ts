@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as pkijs from 'pkijs'
+import { createCrlPublisher } from '../../src/issuance/crls.js'
+import type { CrlRow, RevokedEntry } from '../../src/store/store.js'
+import { day, hour, start, testClock, testHierarchy, testLog, testStore } from './fixture.js'
+
+const { root, intermediate } = await testHierarchy()
+
+const setUp = (change: Partial<Parameters<typeof createCrlPublisher>[0]> = {}, store = testStore()) => {
+  const clock = testClock()
+  const log = testLog()
+  const published: string[] = []
+  const sources = [
+    { issuer: root, shards: [], shardUrl: () => assert.fail('the root has no shards') },
+    { issuer: intermediate, shards: [0, 1], shardUrl: (shard: number) => `http://status.test/crl/${intermediate.id}/${shard}.crl` },
+  ]
+  const onPublished = ({ issuerId, shard, number }: CrlRow) => void published.push(`${issuerId === root.id ? 'root' : (shard ?? 'all')} ${number}`)
+  const publisher = createCrlPublisher({ clock, log, store, sources, onPublished, settings: { gatherMs: 5 }, ...change })
+  return { clock, log, store, published, publisher, sources }
+}
+
+/** The serials on the current list. */
+const listed = async (store: ReturnType<typeof testStore>, shard: number | null = null): Promise<string[]> => {
+  const row = await store.currentCrl(intermediate.id, shard)
+  assert.ok(row)
+  const { revokedCertificates = [] } = pkijs.CertificateRevocationList.fromBER(row.der.slice().buffer)
+  return revokedCertificates.map(({ userCertificate }) => Buffer.from(userCertificate.valueBlock.valueHexView).toString('hex').replace(/^00/, ''))
+}
+
+/** Waits for what a timer began. */
+const until = async (condition: () => boolean): Promise<void> => {
+  for (let i = 0; i < 200 && !condition(); i++) await sleep(5)
+  assert.ok(condition())
+}
+
+const revocation = { revokedAt: start, reason: 'superseded' } as const
+
+describe('the CRL publisher', () => {
+  it('publishes every list at the start, then daily', async () => {
+    const { clock, store, published, publisher } = setUp()
+    await publisher.publishDue()
+    assert.deepEqual(published, ['root 1', 'all 1', '0 1', '1 1'])
+    const row = await store.currentCrl(intermediate.id, 1)
+    const at = Math.floor(start / 1000) * 1000
+    assert.deepEqual([row?.number, row?.thisUpdate, row?.nextUpdate], [1n, at, at + 7 * day])
+    clock.pass(23 * hour)
+    await publisher.publishDue()
+    assert.equal(published.length, 4)
+    clock.pass(hour)
+    await publisher.publishDue()
+    assert.deepEqual(published.slice(4), ['root 2', 'all 2', '0 2', '1 2'])
+    assert.deepEqual(
+      store.audits.slice(0, 3).map(({ action, subject, detail }) => [action, subject, detail.number, detail.entries]),
+      [
+        ['crl.published', `crl:${root.id}`, '1', 0],
+        ['crl.published', `crl:${intermediate.id}`, '1', 0],
+        ['crl.published', `crl:${intermediate.id}/0`, '1', 0],
+      ],
+    )
+  })
+
+  it('points a shard to its own URI and the complete list to none', async () => {
+    const { store, publisher } = setUp()
+    await publisher.publishDue()
+    const text = async (shard: number | null) => Buffer.from((await store.currentCrl(intermediate.id, shard))?.der ?? []).toString('latin1')
+    assert.ok((await text(1)).includes(`http://status.test/crl/${intermediate.id}/1.crl`))
+    assert.ok(!(await text(null)).includes('http://'))
+  })
+
+  it('publishes shard and complete list soon after a revocation, once for several', async () => {
+    const { store, published, publisher } = setUp()
+    await publisher.publishDue()
+    const serials = [1, 1, 0].map((shard) => store.issue(intermediate.id, { shard }))
+    for (const [i, serial] of serials.entries()) {
+      store.revoke(serial, revocation)
+      if (i < 2) publisher.publishAfterRevocation(intermediate.id, 1)
+    }
+    await until(() => published.length === 6)
+    assert.deepEqual(published.slice(4), ['all 2', '1 2'])
+    assert.deepEqual(await listed(store, 1), serials.slice(0, 2))
+    assert.deepEqual(await listed(store), serials)
+    assert.deepEqual(await listed(store, 0), [])
+    await publisher.stop()
+  })
+
+  it('publishes once more for what is revoked while a list is made', async () => {
+    const store = testStore()
+    let release: () => void = () => undefined
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    let reads = 0
+    const revokedEntries: typeof store.revokedEntries = async function* (...list) {
+      const all: RevokedEntry[][] = []
+      for await (const batch of store.revokedEntries(...list)) all.push(batch)
+      if (list[1] === 1 && ++reads === 2) await held
+      yield* all
+    }
+    const { published, publisher } = setUp({ store: { ...store, revokedEntries } }, store)
+    await publisher.publishDue()
+    const [first, second] = [store.issue(intermediate.id, { shard: 1 }), store.issue(intermediate.id, { shard: 1 })]
+    store.revoke(first, revocation)
+    publisher.publishAfterRevocation(intermediate.id, 1)
+    await until(() => reads === 2)
+    store.revoke(second, revocation)
+    publisher.publishAfterRevocation(intermediate.id, 1)
+    release()
+    await until(() => published.includes('1 3'))
+    assert.deepEqual(await listed(store, 1), [first, second])
+    await publisher.stop()
+  })
+
+  it('keeps an expired certificate for one further issue', async () => {
+    const { clock, store, publisher } = setUp()
+    const serial = store.issue(intermediate.id, { notAfter: start + 30 * hour })
+    store.revoke(serial, revocation)
+    const days: number[] = []
+    for (let passed = 0; passed < 6; passed++) {
+      await publisher.publishDue()
+      days.push((await listed(store)).length)
+      clock.pass(day)
+    }
+    // It expires after the second; the third is the first issued beyond its validity.
+    assert.deepEqual(days, [1, 1, 1, 1, 0, 0])
+  })
+
+  it('tries again what failed, goes on with the others, and says so', async () => {
+    const store = testStore()
+    let broken = true
+    const revokedEntries: typeof store.revokedEntries = async function* (...list) {
+      if (broken && list[0] === intermediate.id && list[1] === null) throw new Error('disk')
+      yield* store.revokedEntries(...list)
+    }
+    const { log, published, publisher } = setUp({ store: { ...store, revokedEntries } }, store)
+    await publisher.publishDue()
+    await publisher.publishDue()
+    assert.deepEqual(published, ['root 1', '0 1', '1 1'])
+    assert.equal(log.errors.length, 2)
+    assert.deepEqual(
+      publisher.states().map(({ shard, failures, number }) => [shard, failures, number]),
+      [
+        [null, 0, 1n],
+        [null, 2, null],
+        [0, 0, 1n],
+        [1, 0, 1n],
+      ],
+    )
+    await assert.rejects(publisher.publishAll(), /disk/)
+    broken = false
+    await publisher.publishDue()
+    assert.ok(published.includes('all 4'), 'numbers that failed are not used again')
+    assert.equal(publisher.states()[1]?.failures, 0)
+  })
+
+  it('survives a lost database', async () => {
+    const { store, published, publisher, log } = setUp()
+    store.state.fail = true
+    await publisher.publishDue()
+    assert.equal(log.errors.length, 4)
+    store.state.fail = false
+    await publisher.publishDue()
+    assert.equal(published.length, 4)
+  })
+
+  it('leaves a list alone that another node has published meanwhile', async () => {
+    const { clock, store, published, publisher } = setUp()
+    await publisher.publishDue()
+    clock.pass(day)
+    const row = await store.currentCrl(root.id, null)
+    assert.ok(row)
+    await store.saveCrl({ ...row, number: 9n, thisUpdate: clock.now(), nextUpdate: clock.now() + day }, { ...store.audits[0] } as never)
+    await publisher.publishDue()
+    assert.deepEqual(published.slice(4), ['all 2', '0 2', '1 2'])
+    assert.equal(publisher.states()[0]?.number, 9n)
+  })
+
+  it('begins nothing after stop', async () => {
+    const { published, publisher } = setUp()
+    await publisher.stop()
+    publisher.publishAfterRevocation(intermediate.id, 0)
+    await publisher.publishDue()
+    await sleep(20)
+    assert.deepEqual(published, [])
+  })
+})
