@@ -1,0 +1,62 @@
+/**
+ * What anybody may know of this CA, and the command lines that follow from it: the page, the start of the program and `GET /api/ca` show the same. Imports
+ * nothing, because the page shares it.
+ */
+
+export type CertificateFacts = {
+  /** The common name. */
+  name: string
+  /** SHA-256 of the DER, upper-case hex in pairs with colons, as browsers and openssl show it. */
+  sha256: string
+  /** Milliseconds since the epoch. */
+  notAfter: number
+  /** Absolute URLs. */
+  der: string
+  pem: string
+}
+
+export type Facts = {
+  version: string
+  /** What the CA is called. */
+  name: string
+  /** The ACME directory. */
+  directory: string
+  root: CertificateFacts
+  intermediate: CertificateFacts
+  ocsp: string
+  /** Of the intermediate, its shards one by one, then of the root where this CA publishes it. */
+  crls: string[]
+  terms: string
+  cps: string
+  profiles: { name: string; description: string; isDefault: boolean }[]
+  /** Validation may look at private addresses: certificates prove nothing. */
+  lab: boolean
+  /** The web side shows a certificate of this very CA, so that ACME clients must be told of the root first. */
+  needsRoot: boolean
+}
+
+export type Step = { title: string; lines: string[] }
+
+const rootFile = 'ica-root.pem'
+
+/** How to get and check the root certificate. */
+export const rootSteps = ({ root }: Facts): string[] => [
+  `curl -o ${rootFile} ${root.pem}`,
+  `openssl x509 -in ${rootFile} -noout -fingerprint -sha256`,
+]
+
+/** One line for each of the usual ACME clients. example.org stands for the XMPP domain. */
+export const clientSteps = ({ directory, needsRoot }: Facts): Step[] => {
+  const trust = (variable: string): string => (needsRoot ? `${variable}=${rootFile} ` : '')
+  return [
+    { title: 'certbot', lines: [`${trust('REQUESTS_CA_BUNDLE')}certbot certonly --standalone --server ${directory} -d example.org`] },
+    {
+      title: 'lego',
+      lines: [`${trust('LEGO_CA_CERTIFICATES')}lego --server ${directory} --accept-tos --email you@example.org --domains example.org --http run`],
+    },
+    {
+      title: 'acme.sh',
+      lines: [`acme.sh --issue --standalone --server ${directory} -d example.org${needsRoot ? ` --ca-bundle ${rootFile}` : ''}`],
+    },
+  ]
+}

@@ -1,0 +1,58 @@
+/** What commands share: opening what they work on, and who they act for. */
+import { userInfo } from 'node:os'
+import type { Core } from '../build.js'
+import { type Config, ConfigError } from '../config.js'
+import { IcaError } from '../errors.js'
+import { KeystoreError } from '../keystore-open.js'
+import type { Log } from '../log.js'
+import { createLogging } from '../logging.js'
+import { OperatorError, openCore, openDatabase, readConfig } from '../open.js'
+import { ListenError } from '../server.js'
+import type { Store } from '../store/store.js'
+
+/** Who runs the command, for the audit log: behind sudo the person, not root. */
+export const operator = (): string => {
+  const name = process.env.SUDO_USER
+  if (name) return `operator:${name}`
+  try {
+    return `operator:${userInfo().username}`
+  } catch {
+    return `operator:uid-${process.getuid?.() ?? 'unknown'}`
+  }
+}
+
+/** Commands are quiet but for what goes wrong; only `serve` logs what it does. */
+export const quietLog = (config: Config): Log => createLogging(config.logLevel === 'silent' ? 'silent' : 'warn').log
+
+/** Opens the database alone, for commands that only read. */
+export const withStore = async <T>(work: (store: Store, config: Config) => Promise<T>): Promise<T> => {
+  const config = readConfig()
+  const store = await openDatabase(config, quietLog(config), false)
+  try {
+    return await work(store, config)
+  } finally {
+    await store.close()
+  }
+}
+
+/** Opens keys and database, for commands that act for the CA. */
+export const withCore = async <T>(purpose: string, work: (core: Core) => Promise<T>): Promise<T> => {
+  const config = readConfig()
+  const core = await openCore(config, createLogging(config.logLevel === 'silent' ? 'silent' : 'warn'), { create: false, actor: operator(), purpose })
+  try {
+    return await work(core)
+  } finally {
+    await core.store.close()
+  }
+}
+
+/** What an error says to the person at the terminal; null for one that is a fault of the program. */
+export const explain = (error: unknown): string | null => {
+  if (error instanceof ConfigError) {
+    const { mistakes } = error
+    const head = mistakes.length === 1 ? 'The configuration has a mistake:' : `The configuration has ${mistakes.length} mistakes:`
+    return `${head}\n${mistakes.map((line) => `  ${line}`).join('\n')}\nEach setting is explained by: xmpp-ica config --help`
+  }
+  const known = [OperatorError, KeystoreError, ListenError, IcaError].some((kind) => error instanceof kind)
+  return known ? (error as Error).message : null
+}

@@ -1,0 +1,33 @@
+import { Command } from 'commander'
+import { version } from '../open.js'
+import { addCertificates } from './certificates.js'
+import { addConfig } from './config.js'
+import { addCrl } from './crl.js'
+import { addDoctor } from './doctor.js'
+import { addInit } from './init.js'
+import { addServe } from './serve.js'
+
+/** The command line. Parsing throws CommanderError instead of ending the process. */
+export const createProgram = (): Command => {
+  const program = new Command('xmpp-ica')
+    .description('The certification authority for the XMPP network: ACME, XMPP names, OCSP and CRLs.')
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError('(--help says more)')
+    .configureHelp({ sortSubcommands: false, helpWidth: 110 })
+  for (const add of [addServe, addInit, addCertificates, addCrl, addDoctor, addConfig]) add(program)
+  for (const command of program.commands) command.exitOverride().showHelpAfterError('(--help says more)').configureHelp({ helpWidth: 110 })
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  $ xmpp-ica serve                       run the CA; the first time, make it
+  $ xmpp-ica list --valid                what is out there
+  $ xmpp-ica show example.org            the certificates of a domain
+  $ xmpp-ica revoke 5f0c8a… --reason keyCompromise
+  $ xmpp-ica doctor                      what is wrong, and what to do
+
+Commands work on the folder they are run in: its .env, ./data and ./ca-keys.`,
+  )
+  return program
+}

@@ -1,0 +1,277 @@
+/**
+ * Every setting there is: what it is called, what it is for, what its default is, what trusting it means, and how its text is read. The README's table and
+ * `xmpp-ica config` are made from here.
+ */
+import ipaddr from 'ipaddr.js'
+import { z } from 'zod'
+
+/** Where to listen. Host `*` is every address of the machine, `localhost` is 127.0.0.1 and ::1. */
+export type Address = { host: string; port: number }
+/** An address with the length of its network part. */
+export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
+export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** A zod type of text that `read` understands; what `read` throws is the mistake. */
+const text = <T>(read: (value: string) => T) =>
+  z.string().transform((value, context): T => {
+    try {
+      return read(value)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  })
+
+const list = (value: string): string[] => value.split(/[\s,]+/).filter((item) => item !== '')
+
+const readPort = (value: string): number => {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > 65535) throw new Error(`"${value}" is not a port; a port is a number up to 65535`)
+  return Number(value)
+}
+
+const readAddress = (value: string): Address => {
+  const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*):)?(\d+)$/.exec(value)
+  if (!match) throw new Error(`"${value}" is not host:port; examples: localhost:8080, 192.0.2.1:443, [::1]:8080, *:443 (every address)`)
+  return { host: (match[1] ?? '').replace(/^\[|\]$/g, '').toLowerCase() || '*', port: readPort(match[2] ?? '') }
+}
+
+const readBaseUrl = (value: string): URL => {
+  const url = URL.canParse(value) ? new URL(value) : null
+  if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    throw new Error(`"${value}" is not a web address; it looks like https://ica.example.org or http://localhost:8080`)
+  }
+  if (url.username || url.password) throw new Error('must not carry a user name or password')
+  if (url.pathname !== '/' || url.search || url.hash) throw new Error(`must end after host and port: ${url.origin} (a path is not supported)`)
+  return url
+}
+export const readNetworks = (value: string): Network[] =>
+  list(value).map((item): Network => {
+    if (ipaddr.isValidCIDR(item)) return ipaddr.parseCIDR(item)
+    if (!ipaddr.isValid(item) || !/[.:]/.test(item)) throw new Error(`"${item}" is not an address or network; examples: 127.0.0.1, ::1, 10.0.0.0/8`)
+    const address = ipaddr.process(item)
+    return [address, address.kind() === 'ipv4' ? 32 : 128]
+  })
+
+const readServers = (value: string): string[] =>
+  list(value).map((item) => {
+    const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::(\d+))?$/.exec(item)
+    const host = match?.[1] ?? match?.[2] ?? (ipaddr.IPv6.isValid(item) ? item : '')
+    if (!ipaddr.isValid(host)) throw new Error(`"${item}" is not address:port; examples: 127.0.0.1:5353, [::1]:53, 9.9.9.9 (port 53)`)
+    const port = match?.[3] ? readPort(match[3]) : 53
+    return ipaddr.IPv6.isValid(host) ? `[${host}]:${port}` : `${host}:${port}`
+  })
+
+const readDatabase = (value: string): string => {
+  if (/^file:(?!\/\/).+/.test(value)) return value
+  if (/^postgres(ql)?:\/\//.test(value) && URL.canParse(value)) return value
+  throw new Error('is neither file:<path> (SQLite, in one file) nor postgresql://user:password@host/database')
+}
+
+const readSmtp = (value: string): string => {
+  if (/^smtps?:\/\//.test(value) && URL.canParse(value)) return value
+  throw new Error('is not a mail server; it looks like smtps://user:password@mail.example.org or smtp://localhost:25')
+}
+
+const readSwitch = (value: string): boolean => {
+  if (value === '1' || value === '0') return value === '1'
+  throw new Error(`"${value}" is neither 1 (on) nor 0 (off)`)
+}
+
+const webUrl = (value: string): string => {
+  if (URL.canParse(value) && /^https?:/.test(value)) return new URL(value).href
+  throw new Error(`"${value}" is not a web address`)
+}
+/** `purpose`, `standard` (the default) and `trust` are Markdown for the README's table. `secret`: the value is never shown. */
+const keys = {
+  ICA_URL: {
+    purpose: 'Base URL of the web page and of ACME. Its host is what clients connect to; an internationalised name may be given as written.',
+    standard: '`http://localhost:8080`',
+    trust:
+      'Account URLs and signatures are bound to it: changing it later breaks the accounts of clients. Plain http is refused for anything but loopback.',
+    type: text(readBaseUrl),
+  },
+  ICA_STATUS_URL: {
+    purpose: 'Base URL that is written into certificates for OCSP, CRLs and CA certificates. Always http (RFC 5280 §8).',
+    standard: 'the host of `ICA_URL`, by http',
+    trust: 'Cannot be changed in certificates that are out there: keep it reachable as long as they live.',
+    type: text(readBaseUrl),
+  },
+  ICA_LISTEN: {
+    purpose: 'host:port for web and ACME. `*` is every address.',
+    standard: '`localhost` and the port of `ICA_URL`; with https `*` and its port; behind a proxy `localhost:8080`',
+    trust: 'Plain http only on loopback, or towards `ICA_TRUST_PROXY`.',
+    type: text(readAddress),
+  },
+  ICA_STATUS_LISTEN: {
+    purpose: 'host:port for OCSP, CRLs and CA certificates, by plain http. The same listener where it equals `ICA_LISTEN`.',
+    standard: 'as `ICA_LISTEN`; with https `*` and the port of `ICA_STATUS_URL`',
+    trust: 'Public by nature: what is served there is signed.',
+    type: text(readAddress),
+  },
+  ICA_TLS_CERT: {
+    purpose: 'PEM file with the certificate chain for https. Read again when it changes.',
+    standard: 'a certificate that the CA issues to itself and renews',
+    trust: 'With a publicly trusted one, browsers and ACME clients need not know the root before they connect.',
+    type: z.string(),
+  },
+  ICA_TLS_KEY: {
+    purpose: 'PEM file with the key of `ICA_TLS_CERT`.',
+    standard: '',
+    trust: 'Whoever reads it can pose as this web site.',
+    type: z.string(),
+  },
+  ICA_TRUST_PROXY: {
+    purpose: 'Addresses and networks of reverse proxies that end TLS. The web side then speaks plain http, and only with them.',
+    standard: 'none',
+    trust: 'Their `X-Forwarded-For` is believed: it becomes the address in the audit log.',
+    type: text(readNetworks),
+  },
+  DATABASE_URL: {
+    purpose: '`file:<path>` for SQLite in one file, or `postgresql://…`. Migrations are applied at start.',
+    standard: '`file:./data/ica.db`',
+    trust: 'Holds who proved what, every certificate and the audit log; no private key. Losing it means losing the power to revoke.',
+    type: text(readDatabase),
+    secret: true,
+  },
+  ICA_KEYS: {
+    purpose: 'Folder with the keys and certificates of the CA.',
+    standard: '`./ca-keys`',
+    trust: 'The CA itself. Only the user that runs the program may read it; keep a copy offline.',
+    type: z.string(),
+  },
+  ICA_KEY_PASSPHRASE_FILE: {
+    purpose: 'File whose first line opens the keys in `ICA_KEYS`.',
+    standard: 'one is generated beside the database, for trying out',
+    trust: 'Keep it on another medium than the keys (systemd credential, secret mount): together they are the CA.',
+    type: z.string(),
+  },
+  ICA_DNS_SERVERS: {
+    purpose: 'Resolvers for validation, address:port, separated by commas.',
+    standard: "the system's",
+    trust: 'Who can forge their answers gets certificates for any name. Use a validating resolver on this machine.',
+    type: text(readServers),
+  },
+  ICA_LAB: {
+    purpose: '1: private and loopback addresses may be validated. For a laboratory.',
+    standard: '`0`',
+    trust: 'Lets clients make this machine connect to its own network. Never on a public CA.',
+    type: text(readSwitch),
+  },
+  ICA_HTTP01_PORT: {
+    purpose: 'Port that http-01 connects to.',
+    standard: '`80`',
+    trust: 'Anything else than 80 proves less than RFC 8555 asks for: for laboratories.',
+    type: text(readPort),
+  },
+  ICA_TLSALPN01_PORT: {
+    purpose: 'Port that tls-alpn-01 connects to.',
+    standard: '`443`',
+    trust: 'As above, with 443 (RFC 8737).',
+    type: text(readPort),
+  },
+  SMTP_URL: {
+    purpose: 'Mail server, `smtp://` or `smtps://`, with user and password where it wants them.',
+    standard: 'none: no mail is sent',
+    trust: 'Sees the validation links that it carries.',
+    type: text(readSmtp),
+    secret: true,
+  },
+  ICA_MAIL_FROM: { purpose: 'Sender of the mails.', standard: 'needed with `SMTP_URL`', trust: '', type: z.email('is not a mail address') },
+  ICA_LOG_LEVEL: {
+    purpose: `One of ${logLevels.join(', ')}. The log is JSON, one object a line, on stderr.`,
+    standard: '`info`',
+    trust: 'No level logs keys, passphrases or tokens.',
+    type: z.enum(logLevels, { error: `is none of ${logLevels.join(', ')}` }),
+  },
+  ICA_METRICS_FROM: {
+    purpose: 'Addresses and networks that may read `/metrics`.',
+    standard: '`127.0.0.0/8, ::1`',
+    trust: 'Figures only, no names; still nothing for the public.',
+    type: text(readNetworks),
+  },
+  ICA_DEFAULT_PROFILE: {
+    purpose: 'Profile of orders that name none: `xmpp-server`, or `xmpp-server-3920` which adds XmppAddr.',
+    standard: '`xmpp-server`',
+    trust: 'An XmppAddr makes ejabberd (23.01 and later) end a server-to-server connection on sight.',
+    type: z.string(),
+  },
+  ICA_PROFILES: {
+    purpose: 'JSON file that changes the profiles of certificates or adds others: docs/profiles.md.',
+    standard: 'the built-in ones',
+    trust: 'Decides what certificates of this CA say and how names are proven.',
+    type: z.string(),
+  },
+  ICA_CAA_IDENTITIES: {
+    purpose: 'Domain names that allow this CA to issue in a CAA record (RFC 8659), separated by commas.',
+    standard: 'the host of `ICA_URL`',
+    trust: 'Use names that are yours.',
+    type: text(list),
+  },
+  ICA_TERMS_URL: {
+    purpose: 'Terms of service that ACME clients agree to.',
+    standard: '`/terms` here, from docs/terms.md',
+    trust: 'Clients agree to what is there; keep old versions.',
+    type: text(webUrl),
+  },
+  ICA_CPS_URL: {
+    purpose: 'Certification practice statement; its address is written into certificates.',
+    standard: '`/cps` here, from docs/cps.md',
+    trust: 'What you promise to those who rely on certificates.',
+    type: text(webUrl),
+  },
+} satisfies Record<string, { purpose: string; standard: string; trust: string; type: z.ZodType; secret?: boolean }>
+
+export type Values = { [K in keyof typeof keys]?: z.output<(typeof keys)[K]['type']> }
+
+/** Every key with what the README says of it. */
+export const configKeys = Object.entries(keys).map(([name, { purpose, standard, trust, ...rest }]) => ({
+  name,
+  purpose,
+  standard,
+  trust,
+  secret: 'secret' in rest,
+}))
+
+/** The README's table. */
+export const configTable = (): string =>
+  [
+    '| variable | purpose | default | trust |',
+    '| --- | --- | --- | --- |',
+    ...configKeys.map((key) => `| \`${key.name}\` | ${key.purpose} | ${key.standard} | ${key.trust} |`),
+  ].join('\n')
+/** The number of single-letter edits between two words. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
+
+/** A line for each ICA_ variable that is no setting: most are slips of the pen. ICA_TEST_ ones belong to the tests. */
+export const unknownKeys = (environment: Record<string, string | undefined>): string[] =>
+  Object.keys(environment)
+    .filter((name) => name.startsWith('ICA_') && !(name in keys) && !name.startsWith('ICA_TEST_'))
+    .map((name) => {
+      const [near] = Object.keys(keys)
+        .map((key) => ({ key, edits: distance(name, key) }))
+        .sort((a, b) => a.edits - b.edits)
+      return `${name}: no such setting${near && near.edits <= 3 ? `; is ${near.key} meant?` : ''}`
+    })
+
+/** The values of all settings that are given; for each that cannot be read a line is added to `mistakes`. */
+export const readValues = (environment: Record<string, string | undefined>, mistakes: string[]): Values => {
+  const values: Record<string, unknown> = {}
+  for (const [name, key] of Object.entries(keys)) {
+    const given = environment[name]?.trim()
+    if (!given) continue
+    const result = key.type.safeParse(given)
+    if (result.success) values[name] = result.data
+    else mistakes.push(`${name}: ${result.error.issues.map((issue) => issue.message).join('; ')}`)
+  }
+  return values as Values
+}

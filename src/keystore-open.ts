@@ -1,0 +1,158 @@
+/** The CA's keys on disk: opening them with every check, and making them without ever touching what is there. What the folder may hold: keystore/inventory.ts. */
+import { type KeyObject, randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import path from 'node:path'
+import { makePrivateFolder, writeNewFile } from './files.js'
+import { files, type Inventory, permissionFault, takeInventory } from './keystore/inventory.js'
+import { finishInstall } from './keystore-install.js'
+import type { Issuer } from './pki/certificate.js'
+import { readIssuer } from './pki/issuer.js'
+import { nodeSigner, type PublicKeyInfo } from './pki/keys.js'
+import { pemDecode } from './pki/pem.js'
+import { decryptPrivateKey } from './pki/private-keys.js'
+import { issuerId, readCertificate } from './pki/read-certificate.js'
+
+/** Something about the keys that an operator must put right; one sentence or several, with the file's name. */
+export class KeystoreError extends Error {}
+
+export type Keystore = {
+  folder: string
+  /** The CA that signs. */
+  intermediate: Issuer
+  /** The root; `signer` is null where its key is not here. */
+  root: { id: string; certificate: Uint8Array; publicKey: PublicKeyInfo; notAfter: number; commonName: string; issuer: Issuer | null }
+  /** What an operator should know although the start goes on. */
+  notes: string[]
+}
+
+const year = 365 * 86_400_000
+
+const read = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new KeystoreError(`${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+/** Does `work` and puts the file's name before what it complains of. */
+const about = <T>(file: string, work: () => T): T => {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof KeystoreError) throw error
+    throw new KeystoreError(`${file}: ${(error as Error).message}`)
+  }
+}
+
+const checkMode = (file: string, kind: 'folder' | 'key' | 'passphrase'): void => {
+  const fault = permissionFault(file, statSync(file).mode, kind)
+  if (fault) throw new KeystoreError(fault)
+}
+
+/** What is in a folder of keys; an interrupted installation is finished first. A folder that does not exist is empty. */
+export const inspectKeystore = (folder: string): Inventory => {
+  if (!existsSync(folder)) return { state: 'empty' }
+  try {
+    finishInstall(folder)
+    return takeInventory(readdirSync(folder))
+  } catch (error) {
+    throw new KeystoreError(`${folder} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+/** Where a passphrase is kept that nobody configured. */
+export const generatedPassphraseFile = (dataFolder: string): string => path.join(dataFolder, 'ca-keys.passphrase')
+
+/**
+ * The passphrase of the keys: the first line of the configured file, or of the one that is generated beside the data.
+ * @param make generate one where nothing is configured and none was generated before; never where keys exist
+ */
+export const readPassphrase = (
+  { passphraseFile, dataFolder }: { passphraseFile: string | null; dataFolder: string },
+  make: boolean,
+): { passphrase: string; generated: boolean; file: string } => {
+  const file = passphraseFile ?? generatedPassphraseFile(dataFolder)
+  if (!existsSync(file)) {
+    if (passphraseFile)
+      throw new KeystoreError(`ICA_KEY_PASSPHRASE_FILE: ${file} does not exist. Write the passphrase of the CA keys into it, with mode 600.`)
+    if (!make)
+      throw new KeystoreError(
+        `The passphrase of the keys is not in ${file}, beside the database, where it would have been generated. Check DATABASE_URL, restore that file, or set ICA_KEY_PASSPHRASE_FILE.`,
+      )
+    makePrivateFolder(dataFolder)
+    try {
+      writeNewFile(file, `${randomBytes(24).toString('base64url')}\n`)
+    } catch (error) {
+      // Another process that starts at the same moment was first: its passphrase counts.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new KeystoreError(`${file} cannot be written: ${(error as Error).message}`)
+    }
+  }
+  checkMode(file, 'passphrase')
+  const passphrase = read(file).split(/\r?\n/, 1)[0] ?? ''
+  if (passphrase === '') throw new KeystoreError(`${file} is empty: its first line must be the passphrase of the CA keys.`)
+  return { passphrase, generated: passphraseFile === null, file }
+}
+
+/** A private key of the folder. Throws KeystoreError that names the file. */
+export const openKey = (folder: string, name: string, passphrase: string): KeyObject => {
+  const file = path.join(folder, name)
+  checkMode(file, 'key')
+  return about(file, () => decryptPrivateKey(read(file), passphrase))
+}
+
+/** The certificates in a PEM file of the folder. */
+export const readPem = (file: string): Uint8Array[] => about(file, () => pemDecode('CERTIFICATE', read(file)))
+
+/** Why a folder is not a usable CA, and what to do; null for one that is. */
+export const explainInventory = (folder: string, inventory: Inventory): string | null => {
+  if (inventory.state === 'complete') return null
+  if (inventory.state === 'empty') return `There are no CA keys in ${folder}. "xmpp-ica init" makes them; if there should be some, check ICA_KEYS.`
+  if (inventory.state === 'requested') {
+    return `${folder} waits for the certificate of its intermediate. Let the root sign ${files.request}, then: xmpp-ica init --import chain.pem`
+  }
+  const { present, missing } = inventory
+  return (
+    `${folder} is incomplete: ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing, while ${present.join(', ')} ${present.length > 1 ? 'are' : 'is'} there. ` +
+    'Nothing was changed. Restore what is missing from a backup; only if this CA was never used, move the rest away and start again.'
+  )
+}
+
+/**
+ * Opens the CA and checks all of it: permissions, passphrase, keys against certificates, signatures, times.
+ * @param now milliseconds since the epoch
+ * @throws KeystoreError that names the file and what to do
+ */
+export const openKeystore = (folder: string, passphrase: string, now: number): Keystore => {
+  const inventory = inspectKeystore(folder)
+  if (inventory.state !== 'complete') throw new KeystoreError(explainInventory(folder, inventory) ?? '')
+  checkMode(folder, 'folder')
+  const rootFile = path.join(folder, files.root)
+  const intermediateFile = path.join(folder, files.intermediate)
+  const [root, ...more] = readPem(rootFile)
+  if (!root || more.length > 0) throw new KeystoreError(`${rootFile} must hold one certificate, the root; it holds ${more.length + 1}.`)
+  const rootInfo = about(rootFile, () => readCertificate(root))
+  const signer = nodeSigner(openKey(folder, files.intermediateKey, passphrase))
+  const intermediate = about(intermediateFile, () => readIssuer([...readPem(intermediateFile), root], signer, now))
+  const rootSigner = inventory.rootKey ? nodeSigner(openKey(folder, files.rootKey, passphrase)) : null
+  const rootIssuer = rootSigner && about(rootFile, () => readIssuer([root], rootSigner, now))
+  const notes: string[] = []
+  if (!rootIssuer) notes.push(`${files.rootKey} is not here (offline root): its CRL is not published by this program.`)
+  for (const [name, notAfter] of [['root', rootInfo.notAfter] as const, ['intermediate', intermediate.notAfter] as const]) {
+    if (notAfter - now < year / 2)
+      notes.push(`The ${name} certificate expires on ${new Date(notAfter).toISOString().slice(0, 10)}: certificates end with it.`)
+  }
+  return {
+    folder,
+    intermediate,
+    root: {
+      id: rootIssuer?.id ?? issuerId(rootInfo.ski ?? rootInfo.publicKey.ski),
+      certificate: root,
+      publicKey: rootInfo.publicKey,
+      notAfter: rootInfo.notAfter,
+      commonName: rootInfo.commonName ?? 'root',
+      issuer: rootIssuer,
+    },
+    notes,
+  }
+}

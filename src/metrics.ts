@@ -1,0 +1,77 @@
+/** Figures for Prometheus. Names and help are made here, so that this file is the list of them. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Metrics } from './issuance/ica.js'
+
+const counters = {
+  accounts: { help: 'ACME accounts made', labels: [] },
+  orders: { help: 'Orders made', labels: ['profile'] },
+  validations: { help: 'Validation attempts that ended, by challenge type and result', labels: ['type', 'result'] },
+  certificates: { help: 'Certificates issued', labels: ['kind', 'profile'] },
+  revocations: { help: 'Certificates revoked by this process', labels: ['reason'] },
+  failures: { help: 'Requests and issuances that failed', labels: ['stage', 'code'] },
+} as const satisfies Record<Parameters<Metrics['count']>[0], { help: string; labels: readonly string[] }>
+
+export type Meter = Metrics & {
+  /** A request on the web side; `route` from a small fixed set. */
+  request(route: string, status: number, seconds: number): void
+  /** A request on the status side, without its time: the path is too hot for a histogram. */
+  statusRequest(route: string, status: number): void
+  /** Named moments such as a certificate's end, read when figures are asked for. Milliseconds; null where there is none. */
+  moments(read: () => Record<string, number | null>): void
+  render(): Promise<string>
+  readonly contentType: string
+}
+
+/** Anew for each program, so that tests do not share figures. */
+export const createMeter = (): Meter => {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const made = Object.fromEntries(
+    Object.entries(counters).map(([name, { help, labels }]) => [
+      name,
+      new Counter({ name: `ica_${name}_total`, help, labelNames: labels, registers: [registry] }),
+    ]),
+  ) as Record<keyof typeof counters, Counter>
+  const requests = new Histogram({
+    name: 'ica_http_request_duration_seconds',
+    help: 'Requests of the web side (ACME, API, page)',
+    labelNames: ['route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers: [registry],
+  })
+  const statusRequests = new Counter({
+    name: 'ica_status_requests_total',
+    help: 'Requests for OCSP answers, CRLs and CA certificates',
+    labelNames: ['route', 'status'],
+    registers: [registry],
+  })
+  const statusCounters = new Map<string, { inc(): void }>()
+  return {
+    count: (name, labels = {}) => made[name].inc(labels),
+    request: (route, status, seconds) => requests.observe({ route, status }, seconds),
+    statusRequest: (route, status) => {
+      const key = `${route} ${status}`
+      let counter = statusCounters.get(key)
+      if (!counter) {
+        const labels = { route, status }
+        counter = { inc: () => statusRequests.inc(labels) }
+        statusCounters.set(key, counter)
+      }
+      counter.inc()
+    },
+    moments: (read) => {
+      new Gauge({
+        name: 'ica_moment_timestamp_seconds',
+        help: 'When something is due or ends: certificates (…_expires) and CRLs (…_next_update)',
+        labelNames: ['moment'],
+        registers: [registry],
+        collect() {
+          this.reset()
+          for (const [moment, at] of Object.entries(read())) if (at !== null) this.set({ moment }, at / 1000)
+        },
+      })
+    },
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+  }
+}

@@ -1,0 +1,138 @@
+/** The running program: what is started in which order, what comes round, and the way down. */
+
+import { createApiHandler } from './api/api.js'
+import type { Ca, Core } from './build.js'
+import { resumeOrders } from './issuance/orders.js'
+import { createPages } from './pages.js'
+import { type Listener, openDoor } from './server.js'
+import { type CertificateSource, certificateFromFiles, ownCertificate } from './server-certificate.js'
+import { createTasks } from './tasks.js'
+import { createStatusListener, createWebListener, type Readiness } from './web.js'
+
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+
+/** Of the 5 s in which SIGTERM is obeyed, for requests that were begun. */
+const requestGraceMs = 3500
+/** An order that was claimed so long ago and not finished was left behind by a crash. */
+const stalledAfterMs = 15 * second
+
+export type Running = {
+  listeners: Listener[]
+  readiness(): Promise<Readiness>
+  /** Stops accepting, finishes what was begun, closes the database. Once. */
+  stop(): Promise<void>
+}
+
+const certificateSource = async (core: Core, ca: Ca): Promise<CertificateSource | null> => {
+  const { tls } = core.config
+  if (tls.mode === 'none') return null
+  return tls.mode === 'files' ? certificateFromFiles(tls) : ownCertificate(core.config, ca.ica, ca.serviceKeys)
+}
+
+/** What /readyz says. The database's answer is kept for a second, because anybody may ask. */
+const createReadiness = ({ clock, store }: Core, ca: Ca) => {
+  let asked = 0
+  let database: Promise<string> = Promise.resolve('not asked yet')
+  let stopping = false
+  const ping = (): Promise<string> =>
+    store.ping().then(
+      () => 'ok',
+      (error: Error) => error.message,
+    )
+  return {
+    stopping: () => {
+      stopping = true
+    },
+    ask: async (): Promise<Readiness> => {
+      const now = clock.now()
+      if (now - asked >= second) {
+        asked = now
+        database = ping()
+      }
+      const overdue = ca.crls.states().filter(({ nextUpdate }) => nextUpdate === null || nextUpdate <= now)
+      const checks = {
+        database: await database,
+        issuer: ca.ica.issuer.notAfter > now ? 'ok' : 'the intermediate certificate has expired',
+        ocsp: ca.responders.current(now) ? 'ok' : 'there is no valid OCSP responder',
+        crl: overdue.length === 0 ? 'ok' : `${overdue.length} CRLs are not published or out of date`,
+        server: stopping ? 'stopping' : 'ok',
+      }
+      return { ready: Object.values(checks).every((check) => check === 'ok'), checks }
+    },
+  }
+}
+
+const watchMoments = (core: Core, ca: Ca): void => {
+  core.meter.moments(() => ({
+    root_expires: core.keystore.root.notAfter,
+    intermediate_expires: core.keystore.intermediate.notAfter,
+    ocsp_responder_expires: ca.responders.current(core.clock.now())?.notAfter ?? null,
+    crl_next_update: Math.min(...ca.crls.states().map(({ nextUpdate }) => nextUpdate ?? 0)),
+  }))
+}
+
+/** Starts everything. `webFolder` has the built page. Rejects with ListenError, with everything closed but the database. */
+export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Running> => {
+  const { config, clock, log, store, meter } = core
+  const readiness = createReadiness(core, ca)
+  await ca.responders.maintain()
+  await ca.feed.poll()
+  const source = await certificateSource(core, ca)
+  const webDeps = {
+    config,
+    log,
+    meter,
+    acme: await ca.createAcme(),
+    api: createApiHandler(ca.facts),
+    pages: createPages(webFolder),
+    status: ca.status,
+    readiness: readiness.ask,
+  }
+  const web = await openDoor(
+    { name: 'web', address: config.listen, handler: createWebListener(webDeps), ...(source && { tls: source.current() }) },
+    log,
+  )
+  const listeners = [web]
+  try {
+    if (!config.oneListener)
+      listeners.push(await openDoor({ name: 'status', address: config.statusListen, handler: createStatusListener(webDeps) }, log))
+  } catch (error) {
+    await web.close(0)
+    throw error
+  }
+  watchMoments(core, ca)
+  ca.queue.start()
+
+  const tasks = createTasks(log)
+  tasks.every('publish CRLs', minute, () => ca.crls.publishDue(), 0)
+  tasks.every('follow revocations', second, () => ca.feed.poll())
+  tasks.every('OCSP responders', 5 * minute, () => ca.responders.maintain())
+  tasks.every('resume orders', 5 * second, () => resumeOrders(ca.ica, clock.now() - stalledAfterMs), 0)
+  tasks.every('forget nonces', 10 * minute, () => store.pruneNonces(clock.now()))
+  if (source) {
+    tasks.every('web certificate', config.tls.mode === 'files' ? 10 * second : hour, async () => {
+      const fresh = await source.refresh()
+      if (!fresh) return
+      web.setCertificate(fresh)
+      log.info({}, 'the web side shows a new certificate')
+    })
+  }
+
+  let stopped: Promise<void> | null = null
+  const stop = async (): Promise<void> => {
+    readiness.stopping()
+    await Promise.all(listeners.map((listener) => listener.close(requestGraceMs)))
+    await Promise.all([tasks.stop(), ca.queue.stop(), ca.crls.stop()])
+    await store.close()
+  }
+  return {
+    listeners,
+    readiness: readiness.ask,
+    stop: () => {
+      stopped ??= stop()
+      return stopped
+    },
+  }
+}

@@ -1,0 +1,128 @@
+/** Listeners: where sockets are opened, bounded in time and size, and closed without losing a request that was begun. */
+import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { SecureContextOptions } from 'node:tls'
+import type { Address } from './config-keys.js'
+import type { Log } from './log.js'
+
+/** Generous for honest clients on bad lines, short enough that idle sockets cost nothing. Node's own defaults: 60 s, 300 s, 5 s. */
+export const limits = {
+  headersTimeout: 15_000,
+  requestTimeout: 30_000,
+  /** Longer than the idle timeout of usual reverse proxies, so that they close first. */
+  keepAliveTimeout: 65_000,
+  maxHeaderSize: 16 * 1024,
+  maxHeadersCount: 64,
+  connectionsCheckingInterval: 5_000,
+} as const
+
+export type Door = {
+  name: string
+  address: Address
+  handler: RequestListener
+  /** Present: TLS is spoken, with this certificate until it is replaced. */
+  tls?: SecureContextOptions
+}
+
+export type Listener = {
+  name: string
+  /** host:port as bound. */
+  addresses: string[]
+  port: number
+  /** From the next connection on, this certificate is shown. */
+  setCertificate(tls: SecureContextOptions): void
+  /** Accepts no more, lets begun requests finish for at most `graceMs`, then cuts. */
+  close(graceMs: number): Promise<void>
+}
+
+/** A failure to listen, in words. */
+export class ListenError extends Error {}
+
+const show = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`
+
+const explain = (door: Door, error: NodeJS.ErrnoException): ListenError => {
+  const place = show(door.address.host, door.address.port)
+  const key = door.name === 'status' ? 'ICA_STATUS_LISTEN' : 'ICA_LISTEN'
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `another program listens there. Stop it, or choose another port (${key})`,
+    EACCES: `this user may not use ports below 1024. Let systemd pass CAP_NET_BIND_SERVICE, use a reverse proxy, or choose another port (${key})`,
+    EADDRNOTAVAIL: `this machine does not have that address (${key})`,
+    ENOTFOUND: `that host name has no address (${key})`,
+  }
+  return new ListenError(`cannot listen on ${place} for ${door.name}: ${reasons[error.code ?? ''] ?? error.message}`)
+}
+
+/** localhost means both loopback addresses: clients differ in which of them they try. `undefined` is every address. */
+const hostsOf = (address: Address): (string | undefined)[] => {
+  if (address.host === '*') return [undefined]
+  return address.host === 'localhost' ? ['127.0.0.1', '::1'] : [address.host]
+}
+
+const listen = (server: Server, host: string | undefined, port: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ port, host, backlog: 1024 }, () => {
+      server.off('error', reject)
+      const address = server.address()
+      resolve(typeof address === 'object' && address ? address.port : port)
+    })
+  })
+
+const closeServer = (server: Server, graceMs: number): Promise<void> =>
+  new Promise((resolve) => {
+    // A kept-alive connection becomes idle when its request is answered: closed then, not after its timeout.
+    const idle = setInterval(() => server.closeIdleConnections(), 25)
+    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+    server.close(() => {
+      clearInterval(idle)
+      clearTimeout(cut)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+
+const createServerFor = (door: Door, options: ServerOptions, log: Log): Server | HttpsServer => {
+  const server = door.tls ? createHttpsServer({ ...options, ...tlsDefaults, ...door.tls }, door.handler) : createHttpServer(options, door.handler)
+  server.maxHeadersCount = limits.maxHeadersCount
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+    socket.end(
+      `HTTP/1.1 ${error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+    )
+  })
+  server.on('error', (error) => log.error({ err: error, door: door.name }, 'listener failed'))
+  return server
+}
+
+const tlsDefaults = { minVersion: 'TLSv1.2' as const, ALPNProtocols: ['http/1.1'] }
+
+/** Opens a door. Rejects with {@link ListenError}, with nothing left open. */
+export const openDoor = async (door: Door, log: Log): Promise<Listener> => {
+  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval } = limits
+  const options = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval, noDelay: true, keepAlive: true }
+  const servers: Server[] = []
+  const addresses: string[] = []
+  let port = door.address.port
+  const close = async (graceMs: number): Promise<void> => {
+    await Promise.all(servers.map((server) => closeServer(server, graceMs)))
+  }
+  for (const host of hostsOf(door.address)) {
+    const server = createServerFor(door, options, log)
+    try {
+      port = await listen(server, host, port)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      // A machine without IPv6 still has a localhost.
+      if (host === '::1' && servers.length > 0 && (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT')) continue
+      await close(0)
+      throw explain(door, error as NodeJS.ErrnoException)
+    }
+    servers.push(server)
+    addresses.push(show(host ?? '*', port))
+  }
+  const setCertificate = (tls: SecureContextOptions): void => {
+    for (const server of servers) (server as HttpsServer).setSecureContext({ ...tlsDefaults, ...tls })
+  }
+  return { name: door.name, addresses, port, setCertificate, close }
+}
