@@ -1,0 +1,136 @@
+# Sourced by run.sh: the parts that are about the program itself rather than about one client.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+first_start() {
+  wait_for 60 is_ready
+  cat "$FOLDER/start.txt"
+}
+
+test_start() {
+  start_server sqlite
+  check 'npm start: a CA out of nothing' first_start
+  trust_root
+  check 'CA certificates, root CRL and key files' hierarchy
+  check 'root fingerprint in the start message and for the page' fingerprint_is_shown
+  check 'its own HTTPS certificate, strictly' own_https
+  check 'ACME directory' acme_directory
+}
+
+own_https() {
+  openssl s_client -connect ica.test:443 -servername ica.test -verify_return_error -x509_strict -CAfile "$ROOT" -verify_hostname ica.test </dev/null
+}
+
+acme_directory() {
+  local reply
+  reply=$(curl -sf -m 5 --cacert "$ROOT" -D "$WORK/directory.headers" $DIRECTORY)
+  echo "$reply"
+  # ejabberd's client takes no other Content-Type, not even with a charset.
+  grep -qi $'^content-type: application/json\r$' "$WORK/directory.headers"
+  for member in newNonce newAccount newOrder revokeCert keyChange termsOfService; do grep -q "\"$member\"" <<<"$reply" || fail "no $member"; done
+}
+
+test_status() {
+  check 'OCSP good, lego revokes, OCSP revoked, in the CRL' revoked_everywhere
+  check 'openssl verify -crl_check_all refuses the revoked one' is_refused_by_crl "$WORK/revoked.pem"
+  check 'OCSP: unknown, unauthorized, malformed' unknown_in_ocsp
+}
+
+cli_reads() {
+  local serial
+  xmpp_ica list --json >"$WORK/list.json"
+  grep -q 'dns.lego.test' "$WORK/list.json"
+  serial=$(openssl x509 -in "$CLIENTS/lego/certificates/dns.lego.test.crt" -noout -serial | sed 's/^serial=//' | tr A-F a-f)
+  xmpp_ica show --json "$serial" | tee "$WORK/show.json"
+  grep -q 'dns.lego.test' "$WORK/show.json"
+  xmpp_ica show dns.lego.test
+  xmpp_ica show "$CLIENTS/lego/certificates/dns.lego.test.crt"
+}
+
+cli_revokes() {
+  local chain=$CLIENTS/lego/certificates/a.lego.test.crt serial
+  serial=$(openssl x509 -in "$chain" -noout -serial | sed 's/^serial=//' | tr A-F a-f)
+  xmpp_ica revoke "$serial" --reason cessationOfOperation
+  # The running server learns of it from the database.
+  wait_for 20 ocsp_says revoked "$chain"
+  xmpp_ica crl
+  wait_for 20 is_in_crl "$chain"
+}
+
+test_cli() {
+  check 'xmpp-ica list, show' cli_reads
+  check 'xmpp-ica revoke, crl beside the running server' cli_revokes
+  check 'xmpp-ica doctor' xmpp_ica doctor
+}
+
+# Stopped and started again: the same CA, within 3 s, and everything that it said before still holds.
+test_restart() {
+  local fingerprint
+  fingerprint=$(sha256sum <"$ROOT")
+  check 'SIGTERM ends it within 5 s' stop_server
+  # Not inside check: the server has to outlive it.
+  local from
+  from=$(now_ms)
+  start_server sqlite
+  check 'the second npm start is up within 3 s' up_since "$from"
+  check 'the second start has the same root' test "$fingerprint" = "$(sha256sum <"$ROOT")"
+  check 'OCSP after the restart: good' ocsp_says good "$CLIENTS/lego/certificates/dns.lego.test.crt"
+  check 'OCSP after the restart: revoked' ocsp_says revoked "$WORK/revoked.pem"
+  check 'lego: its account after the restart' lego_ "${lego_dns[@]}" -d dns.lego.test renew --no-random-sleep --days 100000
+}
+
+up_since() {
+  wait_for 20 is_ready
+  local took=$(($(now_ms) - $1))
+  echo "ready after $took ms"
+  [ $took -le 3000 ] || fail "that is more than 3 s"
+}
+
+# A cluster of its own, as an unprivileged user (PostgreSQL refuses root), reached by its socket and on loopback.
+start_postgresql() {
+  local bin
+  bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
+  PG=$WORK/postgresql
+  mkdir -p "$PG"
+  if [ "$REAL_UID" = 0 ]; then
+    chown postgres: "$PG"
+    as_pg=(setpriv --reuid=postgres --regid=postgres --clear-groups --)
+  else
+    as_pg=(unshare -U "--map-user=$REAL_UID" "--map-group=$REAL_GID" --)
+  fi
+  "${as_pg[@]}" "$bin/initdb" -D "$PG/data" -U ica -A trust -E UTF8 --locale=C.UTF-8 >"$PG.init.log" 2>&1 || { cat "$PG.init.log" && return 1; }
+  "${as_pg[@]}" "$bin/postgres" -D "$PG/data" -k "$PG" -c listen_addresses=127.0.0.1 -c port=5433 >"$PG.log" 2>&1 </dev/null &
+  wait_for 20 "$bin/pg_isready" -h "$PG" -p 5433 || { cat "$PG.log" && return 1; }
+  "$bin/createdb" -h "$PG" -p 5433 -U ica ica
+  "$bin/createdb" -h "$PG" -p 5433 -U ica store_tests
+}
+
+store_tests() {
+  cd "$HOME_OF_ICA"
+  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec test/store/*.test.ts >"$WORK/store.txt" 2>&1 ||
+    fail "$(tail -n 60 "$WORK/store.txt")"
+  tail -n 10 "$WORK/store.txt"
+  # Proof that the tests saw the variable.
+  grep -qi postgres "$WORK/store.txt"
+}
+
+test_postgresql() {
+  if [ -n "${server:-}" ]; then
+    check 'SIGTERM before PostgreSQL' stop_server
+    server=
+  fi
+  start_postgresql || { failed=$((failed + 1)) && return; }
+  check 'store tests on PostgreSQL' store_tests
+  CLIENTS=$WORK/clients-postgresql
+  mkdir -p "$CLIENTS"
+  head -c 24 /dev/urandom | base64 >"$WORK/postgresql-ca.passphrase"
+  chmod 600 "$WORK/postgresql-ca.passphrase"
+  start_server on-postgresql DATABASE_URL=postgresql://ica@127.0.0.1:5433/ica "ICA_KEY_PASSPHRASE_FILE=$WORK/postgresql-ca.passphrase"
+  check 'PostgreSQL: npm start' first_start
+  trust_root
+  check 'PostgreSQL: lego, dns-01 with a wildcard' lego_ "${lego_dns[@]}" -d pg.lego.test -d '*.pg.lego.test' run
+  check 'PostgreSQL: certificate' has_names "$CLIENTS/lego/certificates/pg.lego.test.crt" pg.lego.test '*.pg.lego.test'
+  set_address http.lego.test 127.0.5.3
+  check 'PostgreSQL: lego, http-01' lego_ --http --http.port "127.0.5.3:$HTTP01_PORT" -d http.lego.test run
+  check 'PostgreSQL: OCSP good, revoked, in the CRL' revoked_everywhere
+  check 'PostgreSQL: openssl verify refuses the revoked one' is_refused_by_crl "$WORK/revoked.pem"
+}
