@@ -1,10 +1,12 @@
 /**
- * Writes the next migration of both engines: the difference between schema.prisma as it is and as it was at a git revision (HEAD by default; `empty` for nothing).
+ * Writes the next migration of both engines: the difference between schema.prisma as it is and as it was at a git revision (HEAD by default; `empty`
+ * for nothing).
  *
  *     node prisma/new-migration.mjs add-rate-limits
  *     node prisma/new-migration.mjs init empty
  *
- * For PostgreSQL the engine asks a server for its version, so ICA_TEST_POSTGRES_URL must name one (nothing is written there). Read the result before you commit it.
+ * For PostgreSQL the engine asks a server for its version, so ICA_TEST_POSTGRES_URL must name one (nothing is written there). Read the result before
+ * you commit it.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -31,6 +33,9 @@ for (const [provider, adapter, derive] of engines) {
   const sql = await engine.difference(before === null ? null : derive(before), derive(now))
   await mkdir(`${here}migrations/${provider}/${folder}`, { recursive: true })
   await writeFile(`${here}migrations/${provider}/${folder}/migration.sql`, sql)
-  await writeFile(`${here}migrations/${provider}/migration_lock.toml`, `# Prisma wants to know for which engine these are.\nprovider = "${provider}"\n`)
+  await writeFile(
+    `${here}migrations/${provider}/migration_lock.toml`,
+    `# Prisma wants to know for which engine these are.\nprovider = "${provider}"\n`,
+  )
   process.stdout.write(`prisma/migrations/${provider}/${folder}/migration.sql\n`)
 }

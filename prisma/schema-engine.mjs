@@ -1,4 +1,7 @@
-/** Prisma's schema engine in its WebAssembly form: needs no download, works through the adapters that the program has anyway. For making migrations and for judging them in tests. */
+/**
+ * Prisma's schema engine in its WebAssembly form: needs no download, works through the adapters that the program has anyway. For making migrations
+ * and for judging them in tests.
+ */
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils'
@@ -27,14 +30,21 @@ const load = async () => {
 export const openSchemaEngine = async (adapterFactory, schema) => {
   loaded ??= load()
   await loaded
-  const engine = await bindings.SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => {}, bindMigrationAwareSqlAdapterFactory(adapterFactory))
+  const engine = await bindings.SchemaEngine.new(
+    { datamodels: [['schema.prisma', schema]] },
+    () => {},
+    bindMigrationAwareSqlAdapterFactory(adapterFactory),
+  )
   return {
     async difference(from, to) {
       return (await engine.diff({ from: stateOf(from), to: stateOf(to), script: true, exitCode: null, filters })).stdout
     },
     async applyMigrations(provider, migrations) {
       const lockfile = { path: 'migration_lock.toml', content: `provider = "${provider}"\n` }
-      const migrationDirectories = migrations.map(({ name, sql }) => ({ path: name, migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: sql } } }))
+      const migrationDirectories = migrations.map(({ name, sql }) => ({
+        path: name,
+        migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: sql } },
+      }))
       const migrationsList = { baseDir: '', shadowDbInitScript: '', lockfile, migrationDirectories }
       return (await engine.applyMigrations({ filters, migrationsList })).appliedMigrationNames
     },

@@ -15,7 +15,10 @@ function* spendNonce(id: Uint8Array, expiresAt: number): Steps<boolean> {
 }
 
 export const accountStore = ({ read, write, writeOne }: Runner) => ({
-  /** Records that a nonce was used (RFC 8555 §6.5). False where it was used before. `id` is the nonce's raw bytes; it is kept until `expiresAt` and a {@link pruneNonces}. */
+  /**
+   * Records that a nonce was used (RFC 8555 §6.5). False where it was used before. `id` is the nonce's raw bytes; it is kept until `expiresAt` and a
+   * {@link pruneNonces}.
+   */
   useNonce: (id: Uint8Array, expiresAt: number): Promise<boolean> => writeOne(() => spendNonce(id, expiresAt)),
 
   /** {@link useNonce} and {@link accountById} in one go: one commit and one round trip less for a request that needs both. */
@@ -40,8 +43,8 @@ export const accountStore = ({ read, write, writeOne }: Runner) => ({
   accountByThumbprint: (thumbprint: string): Promise<Account | null> => read(() => findAccount('thumbprint', thumbprint)),
 
   /**
-   * Creates the account, or returns the one that has this key already (`created: false`, nothing written; RFC 8555 §7.3.1). A new one uses up its external account key and
-   * counts against limits; rejects with unauthorized and {@link LimitExceeded} where either does not allow it.
+   * Creates the account, or returns the one that has this key already (`created: false`, nothing written; RFC 8555 §7.3.1). A new one uses up its
+   * external account key and counts against limits; rejects with unauthorized and {@link LimitExceeded} where either does not allow it.
    */
   createAccount: (account: Account, audit: AuditEntry, charges: readonly Charge[] = []): Promise<{ account: Account; created: boolean }> =>
     write(function* () {
@@ -81,7 +84,10 @@ export const accountStore = ({ read, write, writeOne }: Runner) => ({
       return updated === 1
     }),
 
-  /** valid → deactivated (RFC 8555 §7.3.6). False where it was not valid. Its orders and authorizations stay as they are: nobody can use them any more. */
+  /**
+   * valid → deactivated (RFC 8555 §7.3.6). False where it was not valid. Its orders and authorizations stay as they are: nobody can use them any
+   * more.
+   */
   deactivateAccount: (id: string, _at: number, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
       const updated = yield* change(`UPDATE account SET status = 'deactivated' WHERE id = ? AND status = 'valid'`, id)
@@ -89,7 +95,10 @@ export const accountStore = ({ read, write, writeOne }: Runner) => ({
       return updated === 1
     }),
 
-  /** Key roll-over (RFC 8555 §7.3.5), conditional on the old thumbprint. `conflict` names the account that has the new key already; `stale`: the old key is not the account's any more. */
+  /**
+   * Key roll-over (RFC 8555 §7.3.5), conditional on the old thumbprint. `conflict` names the account that has the new key already; `stale`: the old
+   * key is not the account's any more.
+   */
   changeAccountKey: (
     id: string,
     fromThumbprint: string,

@@ -1,7 +1,7 @@
 /** Certificates: a serial is reserved before anything is signed with it, and the signed certificate is stored once. */
 import { IcaError } from '../errors.js'
 import type { AuditEntry, Certificate, CertificateReservation, Revocation } from '../model.js'
-import { bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificate, toReason } from './rows.js'
+import { bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
 import { change, insert, type Runner, row, rows, type Steps } from './sql.js'
 
 /** What OCSP says of a serial. */
@@ -36,9 +36,7 @@ export function* reserve(r: CertificateReservation): Steps<void> {
 }
 
 function* findCertificate(column: 'serial' | 'fingerprint', value: string): Steps<Certificate | null> {
-  return toCertificate(
-    yield* rows<CertificateRow>(`${selectCertificate} WHERE c.${column} = ? AND c.der IS NOT NULL ORDER BY n.form, n.value`, value),
-  )
+  return toCertificates(yield* rows<CertificateRow>(`${selectCertificate} AND c.${column} = ? ORDER BY n.form, n.value`, value))[0] ?? null
 }
 
 /** Gives the order its certificate; false where it has one, or an error. */
@@ -53,8 +51,8 @@ export const certificateStore = ({ read, write }: Runner) => ({
   reserveCertificate: (reservation: CertificateReservation): Promise<void> => write(() => reserve(reservation)),
 
   /**
-   * Stores the signed certificate of a reserved serial, and where the reservation names an order, the order's certificate with it. False, with nothing stored, where the order
-   * has a certificate or an error, or the serial is not waiting for one.
+   * Stores the signed certificate of a reserved serial, and where the reservation names an order, the order's certificate with it. False, with
+   * nothing stored, where the order has a certificate or an error, or the serial is not waiting for one.
    */
   storeCertificate: (serial: string, der: Uint8Array, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
@@ -76,6 +74,29 @@ export const certificateStore = ({ read, write }: Runner) => ({
 
   /** The certificate with exactly these bytes. */
   certificateByDer: (der: Uint8Array): Promise<Certificate | null> => read(() => findCertificate('fingerprint', fingerprintOf(der))),
+
+  /** Every certificate with this key (hex SHA-256 of its SubjectPublicKeyInfo), newest first. */
+  certificatesByKey: (keyId: string): Promise<Certificate[]> =>
+    read(function* () {
+      return toCertificates(
+        yield* rows<CertificateRow>(`${selectCertificate} AND c.key_id = ? ORDER BY c.created_at + 0 DESC, c.serial DESC, n.form, n.value`, keyId),
+      )
+    }),
+
+  /** Certificates with a name of this value in any form (A-label, U-label or `_service.` name as it stands in the certificate), newest first. */
+  certificatesByName: (value: string, limit: number): Promise<Certificate[]> =>
+    read(function* () {
+      // By the name first, then by age: `+ 0` keeps the engines from walking all certificates by age until enough of them have the name.
+      const ofName = `SELECT e.serial FROM certificate e JOIN certificate_name m ON m.serial = e.serial WHERE m.value = ? AND e.der IS NOT NULL
+        GROUP BY e.serial, e.created_at ORDER BY e.created_at + 0 DESC, e.serial DESC LIMIT ?`
+      return toCertificates(
+        yield* rows<CertificateRow>(
+          `${selectCertificate} AND c.serial IN (${ofName}) ORDER BY c.created_at + 0 DESC, c.serial DESC, n.form, n.value`,
+          value,
+          limit,
+        ),
+      )
+    }),
 
   /** What OCSP needs; hot. Unknown for a serial that this issuer never used, or only reserved. */
   certificateStatus: (issuerId: string, serial: string): Promise<CertificateStatus> =>

@@ -1,4 +1,7 @@
-/** Authorizations and the state machine of their challenges (RFC 8555 §7.1.6): pending → processing → valid or invalid, each step conditional on the one before. */
+/**
+ * Authorizations and the state machine of their challenges (RFC 8555 §7.1.6): pending → processing → valid or invalid, each step conditional on the
+ * one before.
+ */
 import type { Problem } from '../errors.js'
 import type { Account, AuditEntry, Authorization, Challenge } from '../model.js'
 import { type Charge, note } from './limits.js'
@@ -62,7 +65,10 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
 
   challengeById: (id: string): Promise<ChallengeInContext | null> => read(() => findChallenge(id)),
 
-  /** pending → processing, with the first attempt counted and leased to the caller until `leaseUntil`. False where it was not pending, or another challenge of the authorization is under way or has decided it. */
+  /**
+   * pending → processing, with the first attempt counted and leased to the caller until `leaseUntil`. False where it was not pending, or another
+   * challenge of the authorization is under way or has decided it.
+   */
   startChallenge: (id: string, leaseUntil: number, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
       // Two challenges of one authorization started at once would not see each other on PostgreSQL: they take turns on the authorization.
@@ -111,7 +117,10 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
       )
     }),
 
-  /** processing → valid or invalid; valid also sets until when the authorization can be used, and `charges` count what failed. False where it was not processing. */
+  /**
+   * processing → valid or invalid; valid also sets until when the authorization can be used, and `charges` count what failed. False where it was not
+   * processing.
+   */
   completeChallenge: (id: string, result: ChallengeResult, audit: AuditEntry, charges: readonly Charge[] = []): Promise<boolean> =>
     write(function* () {
       if (!(yield* finish(id, result))) return false
@@ -120,7 +129,10 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
       return true
     }),
 
-  /** Puts another attempt off to `nextAttemptAt`; the challenge stays processing and shows `error` meanwhile (RFC 8555 §8.2). False where it was not processing. */
+  /**
+   * Puts another attempt off to `nextAttemptAt`; the challenge stays processing and shows `error` meanwhile (RFC 8555 §8.2). False where it was not
+   * processing.
+   */
   retryChallenge: (id: string, nextAttemptAt: number, error: Problem, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
       const retried = yield* change(

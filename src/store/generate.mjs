@@ -1,4 +1,7 @@
-/** Build step: derives the PostgreSQL schema from the SQLite one and generates both Prisma clients. Plain JavaScript, because it runs before anything is compiled. */
+/**
+ * Build step: derives the PostgreSQL schema from the SQLite one and generates both Prisma clients. Plain JavaScript, because it runs before anything
+ * is compiled.
+ */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -45,8 +48,9 @@ export async function generateClients() {
     .update(`${require('prisma/package.json').version}\n${postgresqlSchema(schema)}`)
     .digest('hex')
   if ((await readFile(stampFile, 'utf8').catch(() => '')) === stamp) return false
-  await rm(generatedFolder, { recursive: true, force: true })
+  // What is there stays until Prisma replaces it: another process may just be loading it.
   await mkdir(generatedFolder, { recursive: true })
+  await rm(stampFile, { force: true })
   await writeFile(join(prismaFolder, 'postgresql.prisma'), postgresqlSchema(schema))
   await Promise.all(['schema.prisma', 'postgresql.prisma'].map((name) => prismaGenerate(join(prismaFolder, name))))
   await writeFile(stampFile, stamp)

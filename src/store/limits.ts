@@ -1,18 +1,23 @@
 /**
- * Rate limits as GCRA keeps them (the virtual scheduling of ITU-T I.371 Annex A.1, a leaky bucket in one number): for each thing that is counted one row with the theoretical
- * arrival time, changed by one conditional upsert within the transaction of the act that it counts. So a crash loses nothing and counts nothing twice, and all nodes
- * see the same. What the numbers mean to people is in issuance/limits.ts.
+ * Rate limits as leaky buckets: for each thing that is counted one row with its level, which is worked off at the limit's rate and changed by one conditional upsert within
+ * the transaction of the act that it counts. So a crash loses nothing and counts nothing twice, all nodes see the same, and a limit that is changed means what it says at
+ * once. What the numbers mean to people is in issuance/limits.ts.
  */
 import { change, type Runner, rows, type Steps } from './sql.js'
 
-/** One act that counts against a limit of `burstMs / emissionMs` acts in `burstMs`. */
+/** One act that counts against a limit of `count` acts in `windowMs`. */
 export type Charge = {
   /** The limit and what it counts by, e.g. `ordersPerAccount:<id>`. */
   key: string
-  /** What one act costs, in milliseconds of waiting; whole, so that sums stay exact. */
-  emissionMs: number
-  burstMs: number
+  count: number
+  windowMs: number
+  /** 1, or 0 for what leaves a trace but uses nothing up. */
+  cost: 0 | 1
+  /** How long the row is kept, at least until it is worked off. */
+  keepMs: number
 }
+
+export type LimitState = { level: number; at: number }
 
 /** A limit was reached by another request in between. */
 export class LimitExceeded extends Error {
@@ -21,26 +26,42 @@ export class LimitExceeded extends Error {
   }
 }
 
+/** What is left of a level at a time. The same arithmetic as {@link upsert}'s, but for the last bits. */
+export const levelAt = ({ level, at }: LimitState, now: number, { count, windowMs }: Pick<Charge, 'count' | 'windowMs'>): number =>
+  Math.max(0, level - ((now - at) * count) / windowMs)
+
+/** Sums of fractions come out a little off. */
+export const tolerance = 1e-6
+
+/** Greater than every level. */
+const unlimited = 1e15
+
 /** Counts the acts; gives how many rows had room for theirs. Charges of equal rates share a statement. */
 function* upsert(charges: readonly Charge[], now: number): Steps<number> {
   const rates = new Map<string, [Charge, ...Charge[]]>()
   // In one order everywhere, so that two transactions can't wait for each other.
   for (const charge of [...charges].sort((a, b) => (a.key < b.key ? -1 : 1))) {
-    const rate = `${charge.emissionMs}/${charge.burstMs}`
+    const rate = [charge.count, charge.windowMs, charge.cost, charge.keepMs].join()
     const same = rates.get(rate)
     if (same) same.push(charge)
     else rates.set(rate, [charge])
   }
+  // Neither engine's way to say "at least 0" is the other's: (x + |x|) / 2 is both's.
+  const left = '(rate_limit.level - (excluded.at - rate_limit.at) * CAST(? AS DOUBLE PRECISION))'
   let counted = 0
   for (const same of rates.values()) {
-    const [{ emissionMs, burstMs }] = same
+    const [{ count, windowMs, cost, keepMs }] = same
+    const rate = count / windowMs
+    const room = cost === 0 ? unlimited : count - cost + tolerance
     counted += yield* change(
-      `INSERT INTO rate_limit (key, tat) VALUES ${same.map(() => '(?, ?)').join(', ')}
-       ON CONFLICT (key) DO UPDATE SET tat = CASE WHEN rate_limit.tat > ? THEN rate_limit.tat + ? ELSE excluded.tat END WHERE rate_limit.tat <= ?`,
-      ...same.flatMap(({ key }) => [key, now + emissionMs]),
-      now,
-      emissionMs,
-      now + burstMs - emissionMs,
+      `INSERT INTO rate_limit (key, level, at, expires_at) VALUES ${same.map(() => '(?, ?, ?, ?)').join(', ')}
+       ON CONFLICT (key) DO UPDATE SET level = (${left} + ABS(${left})) / 2 + excluded.level, at = excluded.at, expires_at = excluded.expires_at
+       WHERE ${left} <= CAST(? AS DOUBLE PRECISION)`,
+      ...same.flatMap(({ key }) => [key, cost, now, now + Math.max(windowMs, keepMs)]),
+      rate,
+      rate,
+      rate,
+      room,
     )
   }
   return counted
@@ -56,18 +77,15 @@ export function* note(charges: readonly Charge[], now: number): Steps<void> {
   if (charges.length > 0) yield* upsert(charges, now)
 }
 
-export const limitStore = ({ read, writeOne }: Runner) => ({
-  /** The theoretical arrival times of those keys that have one. */
-  limitStates: (keys: readonly string[]): Promise<Map<string, number>> =>
+export const limitStore = ({ read }: Runner) => ({
+  /** What was counted under those of the keys that have a row. */
+  limitStates: (keys: readonly string[]): Promise<Map<string, LimitState>> =>
     read(function* () {
       if (keys.length === 0) return new Map()
-      const found = yield* rows<{ key: string; tat: number }>(`SELECT key, tat FROM rate_limit WHERE key IN (${keys.map(() => '?').join(', ')})`, ...keys)
-      return new Map(found.map(({ key, tat }) => [key, tat]))
-    }),
-
-  /** Forgets what was counted under a key. False where nothing was. */
-  resetLimit: (key: string): Promise<boolean> =>
-    writeOne(function* () {
-      return (yield* change('DELETE FROM rate_limit WHERE key = ?', key)) === 1
+      const found = yield* rows<{ key: string; level: number; at: number }>(
+        `SELECT key, level, at FROM rate_limit WHERE key IN (${keys.map(() => '?').join(', ')})`,
+        ...keys,
+      )
+      return new Map(found.map(({ key, level, at }) => [key, { level, at }]))
     }),
 })

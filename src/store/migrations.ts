@@ -1,6 +1,7 @@
 /**
- * Brings a database to the schema of this program: Prisma's migrations with Prisma's bookkeeping (`_prisma_migrations`, so that `prisma migrate status` agrees), but what a
- * start applies is one transaction, bookkeeping included. Prisma's own engine applies a script statement by statement, and a crash in between would leave half a schema.
+ * Brings a database to the schema of this program: Prisma's migrations with Prisma's bookkeeping (`_prisma_migrations`, so that `prisma migrate
+ * status` agrees), but what a start applies is one transaction, bookkeeping included. Prisma's own engine applies a script statement by statement,
+ * and a crash in between would leave half a schema.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'

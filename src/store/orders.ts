@@ -17,7 +17,10 @@ import {
 } from './rows.js'
 import { change, insert, lock, type Runner, rows, type Steps } from './sql.js'
 
-/** The account's longest-lived authorization for a name that is validated by one of `types` (any, without) and neither deactivated nor expiring before `usableUntil`. */
+/**
+ * The account's longest-lived authorization for a name that is validated by one of `types` (any, without) and neither deactivated nor expiring before
+ * `usableUntil`.
+ */
 function* findReusable(
   accountId: string,
   identifier: Identifier,
@@ -93,7 +96,8 @@ function* insertAuthorizations(authorizations: readonly Authorization[]): Steps<
 function* checkReplaces(certificate: string, isTaken: (other: Order) => boolean): Steps<void> {
   yield* lock('SELECT pg_advisory_xact_lock(hashtextextended(?, 0))', certificate)
   const others = toOrders(yield* rows<OrderRow>(`${selectOrder} WHERE o.replaces = ? ${inOrder.orders}`, certificate))
-  if (others.some(isTaken)) throw new IcaError('alreadyReplaced', 'Another order replaces this certificate already. Finish that one, or order without "replaces".')
+  if (others.some(isTaken))
+    throw new IcaError('alreadyReplaced', 'Another order replaces this certificate already. Finish that one, or order without "replaces".')
 }
 
 /** What a new order depends on besides itself. */
@@ -105,9 +109,9 @@ export type OrderConditions = {
 
 export const orderStore = ({ read, write, writeOne }: Runner) => ({
   /**
-   * Authorizations of the account that can serve a new order for `wanted` (identifiers without their wildcard label): at most one each, and only such as are
-   * validated (by a challenge of one of `types`, where given), have no failed challenge, are not deactivated and expire after `usableUntil`; where there are several,
-   * the one that lives longest.
+   * Authorizations of the account that can serve a new order for `wanted` (identifiers without their wildcard label): at most one each, and only such
+   * as are validated (by a challenge of one of `types`, where given), have no failed challenge, are not deactivated and expire after `usableUntil`;
+   * where there are several, the one that lives longest.
    */
   reusableAuthorizations: (
     accountId: string,
@@ -122,17 +126,24 @@ export const orderStore = ({ read, write, writeOne }: Runner) => ({
     }),
 
   /** Stores an authorization that belongs to no order yet, with its challenges (RFC 8555 §7.4.1). */
-  createAuthorization: (authorization: Authorization, audit: AuditEntry): Promise<void> =>
+  createAuthorization: (authorization: Authorization, audit: AuditEntry, charges: readonly Charge[] = []): Promise<void> =>
     write(function* () {
       yield* insertAuthorizations([authorization])
       yield* record(audit)
+      yield* spend(charges, authorization.createdAt)
     }),
 
   /**
-   * Stores the order, its new authorizations with their challenges, and its links to all of its authorizations; those in `reusedIds` exist already. Counts the order against
-   * `charges`. Rejects with alreadyReplaced where it replaces a certificate that `isTaken` says another order replaces, and with {@link LimitExceeded}.
+   * Stores the order, its new authorizations with their challenges, and its links to all of its authorizations; those in `reusedIds` exist already.
+   * Counts the order against `charges`. Rejects with alreadyReplaced where it replaces a certificate that `isTaken` says another order replaces, and
+   * with {@link LimitExceeded}.
    */
-  createOrder: (order: Order, reusedIds: readonly string[], audit: AuditEntry, { charges = [], isTaken = () => true }: OrderConditions = {}): Promise<void> =>
+  createOrder: (
+    order: Order,
+    reusedIds: readonly string[],
+    audit: AuditEntry,
+    { charges = [], isTaken = () => true }: OrderConditions = {},
+  ): Promise<void> =>
     write(function* () {
       if (order.replaces !== null) yield* checkReplaces(order.replaces, isTaken)
       yield* insertOrder(order)
@@ -153,8 +164,9 @@ export const orderStore = ({ read, write, writeOne }: Runner) => ({
     }),
 
   /**
-   * The claim of finalize: claimedAt null → `at`, with the CSR; only where neither a claim, an error nor a certificate is there. False where another request was first.
-   * With a reservation the serial is stored in the same transaction (and only if the claim succeeds). Counts against `charges`; rejects with {@link LimitExceeded}.
+   * The claim of finalize: claimedAt null → `at`, with the CSR; only where neither a claim, an error nor a certificate is there. False where another
+   * request was first. With a reservation the serial is stored in the same transaction (and only if the claim succeeds). Counts against `charges`;
+   * rejects with {@link LimitExceeded}.
    */
   claimOrder: (
     id: string,

@@ -1,4 +1,7 @@
-/** PostgreSQL through pg: each operation in a transaction of its own on a pool of connections, with statements that the server prepares once for each connection. */
+/**
+ * PostgreSQL through pg: each operation in a transaction of its own on a pool of connections, with statements that the server prepares once for each
+ * connection.
+ */
 import pg from 'pg'
 import type { Log } from '../log.js'
 import type { MigrationTarget } from './migrations.js'
@@ -7,7 +10,9 @@ import { asStoreError, troubleLog, unavailable } from './unavailable.js'
 
 type Queryable = Pick<pg.PoolClient, 'query'>
 
-/** Serialization failure, deadlock, and a unique key that a transaction running at the same time took: the next attempt sees what the other has done. */
+/**
+ * Serialization failure, deadlock, and a unique key that a transaction running at the same time took: the next attempt sees what the other has done.
+ */
 const retryable = new Set(['40001', '40P01', '23505'])
 const attempts = 5
 
@@ -133,7 +138,9 @@ const migrationLock = 72707369
 
 /** The server's own settings can take back the promise that a COMMIT makes. That is for the operator to decide, knowingly. */
 const warnOfLoss = async (client: pg.Client, log: Log): Promise<void> => {
-  const { rows } = await client.query(`SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'`)
+  const { rows } = await client.query(
+    `SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'`,
+  )
   if (rows.length > 0) log.warn({ off: rows.map(({ name }) => name) }, 'PostgreSQL is set up so that a crash can lose certificates that were issued')
 }
 

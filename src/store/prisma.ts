@@ -1,6 +1,9 @@
-/** Prisma for what is read now and then: lists, the audit log, look-ups of an operator. Its client takes a while to load, so it is loaded when first asked. */
+/**
+ * Prisma for what is read now and then: lists, the audit log, look-ups of an operator. Its client takes a while to load, so it is loaded when first
+ * asked.
+ */
 import type { AuditEntry, Certificate, CertificateKind, CertificateName } from '../model.js'
-import type { Prisma, PrismaClient } from './generated/sqlite/client.js'
+import type { PrismaClient, Prisma as Schema } from './generated/sqlite/client.js'
 import { bytes, toReason } from './rows.js'
 import { asStoreError } from './unavailable.js'
 
@@ -12,7 +15,8 @@ export type PrismaTarget = { engine: 'sqlite'; file: string } | { engine: 'postg
 const connect = async (target: PrismaTarget): Promise<PrismaClient> => {
   if (target.engine === 'sqlite') {
     const [{ PrismaClient }, { PrismaLibSql }] = await Promise.all([import('./generated/sqlite/client.js'), import('@prisma/adapter-libsql')])
-    // Connections of @libsql/client have SQLite's defaults: synchronous FULL, foreign keys on, and no waiting. They only ever read here, and in WAL mode a reader need not wait.
+    // Connections of @libsql/client have SQLite's defaults: synchronous FULL, foreign keys on, and no waiting. They only ever read here, and in WAL
+    // mode a reader need not wait.
     return new PrismaClient({ adapter: new PrismaLibSql({ url: `file:${target.file}`, timeout: 1000 }) })
   }
   const [{ PrismaClient }, { PrismaPg }] = await Promise.all([import('./generated/postgresql/client.js'), import('@prisma/adapter-pg')])
@@ -22,13 +26,19 @@ const connect = async (target: PrismaTarget): Promise<PrismaClient> => {
   return new PrismaClient({ adapter }) as unknown as PrismaClient
 }
 
-/** A connection that is made when first used, and again after it failed. */
+/** A way to ask Prisma. */
+export type Prisma = ReturnType<typeof lazyPrisma>
+
+/** A client that is loaded when first asked. */
 export const lazyPrisma = (target: PrismaTarget) => {
   let client: Promise<PrismaClient> | undefined
   return {
     /** Runs queries that only read. */
     async ask<T>(question: (prisma: PrismaClient) => Promise<T>): Promise<T> {
-      client ??= connect(target)
+      client ??= connect(target).catch((error: unknown) => {
+        client = undefined
+        throw error
+      })
       try {
         return await question(await client)
       } catch (error) {
@@ -41,10 +51,14 @@ export const lazyPrisma = (target: PrismaTarget) => {
   }
 }
 
-const include = { names: { orderBy: [{ form: 'asc' }, { value: 'asc' }] }, revocation: true } satisfies Prisma.CertificateInclude
-const newestFirst = [{ createdAt: 'desc' }, { serial: 'desc' }] satisfies Prisma.CertificateOrderByWithRelationInput[]
+/** The longest list in one go: what belongs to its rows is looked up by a list of keys, and engines bound that. */
+const longest = 500
+const atMost = (limit: number): number => Math.min(limit, longest)
 
-const toCertificate = (r: Prisma.CertificateGetPayload<{ include: typeof include }>): Certificate => ({
+const include = { names: { orderBy: [{ form: 'asc' }, { value: 'asc' }] }, revocation: true } satisfies Schema.CertificateInclude
+const newestFirst = [{ createdAt: 'desc' }, { serial: 'desc' }] satisfies Schema.CertificateOrderByWithRelationInput[]
+
+const toCertificate = (r: Schema.CertificateGetPayload<{ include: typeof include }>): Certificate => ({
   serial: r.serial,
   issuerId: r.issuerId,
   kind: r.kind as CertificateKind,
@@ -61,33 +75,21 @@ const toCertificate = (r: Prisma.CertificateGetPayload<{ include: typeof include
   revocation: r.revocation && { revokedAt: Number(r.revocation.revokedAt), reason: toReason(r.revocation.reason) },
 })
 
-export const listStore = ({ ask }: ReturnType<typeof lazyPrisma>) => ({
+/** Lists of at most 500 rows at a time, whatever `limit` says. */
+export const listStore = ({ ask }: Prisma) => ({
   /** Ids of the account's orders, newest first; `before` is the `next` of the previous page (RFC 8555 §7.1.2.1). */
   ordersOfAccount: (accountId: string, before: string | null, limit: number): Promise<{ ids: string[]; next: string | null }> =>
     ask(async (prisma) => {
       const found = await prisma.order.findMany({
         where: { accountId },
         orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-        take: limit + 1,
+        take: atMost(limit) + 1,
         ...(before !== null && { cursor: { id: before, accountId }, skip: 1 }),
         select: { id: true },
       })
-      const ids = found.slice(0, limit).map(({ id }) => id)
-      return { ids, next: found.length > limit ? (ids.at(-1) ?? null) : null }
+      const ids = found.slice(0, atMost(limit)).map(({ id }) => id)
+      return { ids, next: found.length > ids.length ? (ids.at(-1) ?? null) : null }
     }),
-
-  /** Certificates with a name of this value in any form (A-label, U-label or `_service.` name as it stands in the certificate), newest first. */
-  certificatesByName: (value: string, limit: number): Promise<Certificate[]> =>
-    ask(async (prisma) => {
-      const where = { names: { some: { value } }, der: { not: null } }
-      return (await prisma.certificate.findMany({ where, orderBy: newestFirst, take: limit, include })).map(toCertificate)
-    }),
-
-  /** Every certificate with this key (hex SHA-256 of its SubjectPublicKeyInfo), newest first. */
-  certificatesByKey: (keyId: string): Promise<Certificate[]> =>
-    ask(async (prisma) =>
-      (await prisma.certificate.findMany({ where: { keyId, der: { not: null } }, orderBy: newestFirst, include })).map(toCertificate),
-    ),
 
   /** Certificates, newest first; `before` is the serial of the previous page's last one. */
   listCertificates: (filter: {
@@ -106,7 +108,7 @@ export const listStore = ({ ask }: ReturnType<typeof lazyPrisma>) => ({
       const found = await prisma.certificate.findMany({
         where,
         orderBy: newestFirst,
-        take: limit,
+        take: atMost(limit),
         ...(typeof before === 'string' && { cursor: { serial: before }, skip: 1 }),
         include,
       })
@@ -118,7 +120,7 @@ export const listStore = ({ ask }: ReturnType<typeof lazyPrisma>) => ({
     ask(async (prisma) => {
       const { subject, before, limit } = filter
       const where = { ...(subject !== undefined && { subject }), ...(before !== undefined && { id: { lt: before } }) }
-      return (await prisma.audit.findMany({ where, orderBy: { id: 'desc' }, take: limit })).map((r) => ({
+      return (await prisma.audit.findMany({ where, orderBy: { id: 'desc' }, take: atMost(limit) })).map((r) => ({
         id: Number(r.id),
         at: Number(r.at),
         actor: r.actor,

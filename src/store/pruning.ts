@@ -44,7 +44,7 @@ export const pruningStore = ({ writeOne, write }: Runner) => ({
   pruneAuthorizations: (after: string, batch: number, before: PruneBefore): Promise<Pruned> =>
     write(() => pruneBatch('authorization', 'id', after, batch, authorizationIsOver, [before.authorizationExpiry])),
 
-  /** Forgets limits that were worked off before `before`. */
-  pruneLimits: (after: string, batch: number, before: number): Promise<Pruned> =>
-    writeOne(() => pruneBatch('rate_limit', 'key', after, batch, 'tat < ?', [before])),
+  /** Forgets what was counted against rate limits and says nothing any more at `now`. */
+  pruneLimits: (after: string, batch: number, now: number): Promise<Pruned> =>
+    writeOne(() => pruneBatch('rate_limit', 'key', after, batch, 'expires_at < ?', [now])),
 })

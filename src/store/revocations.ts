@@ -1,8 +1,8 @@
-/** Revocations, in a sequence that other processes can follow, and the CRLs made of them. */
-import { IcaError } from '../errors.js'
+/** Revocations, in a sequence that other processes can follow, and the CRLs made of them. Revoking itself is revoking.ts. */
 import { type AuditEntry, type Revocation, type RevocationReason, revocationReasons } from '../model.js'
+import { takeRevocationTurn } from './revoking.js'
 import { type Blob, bytes, record, toReason } from './rows.js'
-import { change, lock, type Runner, row, rows } from './sql.js'
+import { change, type Runner, row, rows, type Steps } from './sql.js'
 
 /** A CRL as it is served; `shard` null is the complete one. */
 export type CrlRow = { issuerId: string; shard: number | null; number: bigint; thisUpdate: number; nextUpdate: number; der: Uint8Array }
@@ -13,49 +13,58 @@ export type RevocationEvent = RevokedEntry & { seq: number; issuerId: string; cr
 /** How the complete CRL is called in the database, where a key can't be null. */
 const shardKey = (shard: number | null): number => shard ?? -1
 
-/** PostgreSQL's advisory lock of everybody who revokes. Any number will do that nobody else uses. */
-const revocationLock = 0x1ca0001
-
-const entriesPerBatch = 2000
+const entriesPerBatch = 1000
 
 type EntryRow = { serial: string; revoked_at: number; reason: number }
 const toEntry = (r: EntryRow): RevokedEntry => ({ serial: r.serial, revokedAt: r.revoked_at, reason: toReason(r.reason) })
 
+function* putCrl(crl: CrlRow): Steps<boolean> {
+  const saved = yield* row(
+    `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, der = excluded.der
+       WHERE excluded.number > crl.number
+     RETURNING number`,
+    crl.issuerId,
+    shardKey(crl.shard),
+    crl.number,
+    crl.thisUpdate,
+    crl.nextUpdate,
+    crl.der,
+  )
+  return saved !== undefined
+}
+
+/** A revocation that an imported list has. The issuer of those is a root: their kind is known. */
+function* putRevocation(issuerId: string, { serial, revokedAt, reason }: RevokedEntry, notAfter: number, createdAt: number): Steps<void> {
+  yield* change(
+    `INSERT INTO certificate (serial, issuer_id, kind, profile, key_id, crl_shard, not_before, not_after, created_at)
+     VALUES (?, ?, 'intermediate', 'intermediate', '', 0, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
+    serial,
+    issuerId,
+    createdAt,
+    notAfter,
+    createdAt,
+  )
+  yield* change(
+    `INSERT INTO revocation (serial, issuer_id, crl_shard, not_after, revoked_at, reason)
+     SELECT serial, issuer_id, crl_shard, not_after, CAST(? AS BIGINT), CAST(? AS INTEGER) FROM certificate WHERE serial = ? AND issuer_id = ? ON CONFLICT (serial) DO NOTHING`,
+    revokedAt,
+    revocationReasons[reason],
+    serial,
+    issuerId,
+  )
+}
+
 export const revocationStore = ({ read, write, writeOne }: Runner) => ({
-  /**
-   * Revokes a certificate, and with `blockKey` blocks its key in the same transaction. False where it was revoked before; rejects with notFound for a serial that has no certificate.
-   *
-   * `seq` grows in the order in which revocations become visible: SQLite has one writer at a time, and on PostgreSQL, where a number could be drawn first and committed last,
-   * they take turns on a lock that is held until after the COMMIT. So whoever has seen `seq` n will never find a new row at or below n.
-   */
-  recordRevocation: (serial: string, revocation: Revocation, blockKey: boolean, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      yield* lock('SELECT pg_advisory_xact_lock(?)', revocationLock)
-      const certificate = yield* row<{ issuer_id: string; crl_shard: number; not_after: number; key_id: string }>(
-        'SELECT issuer_id, crl_shard, not_after, key_id FROM certificate WHERE serial = ? AND fingerprint IS NOT NULL',
+  /** Whether a serial of an issuer is revoked; also one that is known only from an imported CRL. */
+  revocationOf: (issuerId: string, serial: string): Promise<Revocation | null> =>
+    read(function* () {
+      const found = yield* row<{ revoked_at: number; reason: number }>(
+        'SELECT revoked_at, reason FROM revocation WHERE serial = ? AND issuer_id = ?',
         serial,
+        issuerId,
       )
-      if (!certificate) throw new IcaError('notFound', `There is no certificate with the serial ${serial}.`)
-      const revoked = yield* change(
-        `INSERT INTO revocation (serial, issuer_id, crl_shard, not_after, revoked_at, reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
-        serial,
-        certificate.issuer_id,
-        certificate.crl_shard,
-        certificate.not_after,
-        revocation.revokedAt,
-        revocationReasons[revocation.reason],
-      )
-      if (revoked === 0) return false
-      if (blockKey) {
-        yield* change(
-          'INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING',
-          certificate.key_id,
-          revocation.reason,
-          revocation.revokedAt,
-        )
-      }
-      yield* record(audit)
-      return true
+      return found ? { revokedAt: found.revoked_at, reason: toReason(found.reason) } : null
     }),
 
   /** The `seq` of the last revocation; 0 where there is none. */
@@ -64,7 +73,10 @@ export const revocationStore = ({ read, write, writeOne }: Runner) => ({
       return ((yield* row<{ seq: number | null }>('SELECT MAX(seq) AS seq FROM revocation')) as { seq: number | null }).seq ?? 0
     }),
 
-  /** Revocations after the one with number `seq` (0: from the beginning), in their sequence. For processes that keep answers: remember the last `seq` and ask again. */
+  /**
+   * Revocations after the one with number `seq` (0: from the beginning), in their sequence. For processes that keep answers: remember the last `seq`
+   * and ask again.
+   */
   revokedSince: (seq: number, limit: number): Promise<RevocationEvent[]> =>
     read(function* () {
       const found = yield* rows<EntryRow & { seq: number; issuer_id: string; crl_shard: number }>(
@@ -76,8 +88,8 @@ export const revocationStore = ({ read, write, writeOne }: Runner) => ({
     }),
 
   /**
-   * Streams the revoked certificates of an issuer's CRL (shard null: all of them) that expire after `notAfterFrom`, ordered by serial, in batches, so that memory stays flat
-   * and nobody waits long. What is revoked while it runs may or may not be among them.
+   * Streams the revoked certificates of an issuer's CRL (shard null: all of them) that expire after `notAfterFrom`, ordered by serial, in batches, so
+   * that memory stays flat and nobody waits long. What is revoked while it runs may or may not be among them.
    */
   async *revokedEntries(issuerId: string, shard: number | null, notAfterFrom: number): AsyncIterable<RevokedEntry[]> {
     const [ofShard, values] = shard === null ? ['', [issuerId]] : ['AND crl_shard = ?', [issuerId, shard]]
@@ -109,19 +121,27 @@ export const revocationStore = ({ read, write, writeOne }: Runner) => ({
   /** Replaces the CRL that is served, only by one with a higher number; false otherwise. */
   saveCrl: (crl: CrlRow, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
-      const saved = yield* row(
-        `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, der = excluded.der
-           WHERE excluded.number > crl.number
-         RETURNING number`,
+      if (!(yield* putCrl(crl))) return false
+      yield* record(audit)
+      return true
+    }),
+
+  /**
+   * Serves a CRL that was made elsewhere, with the rules of {@link saveCrl}; numbers drawn here later are higher. What it says is revoked is revoked
+   * here, too: a serial that is not known here is reserved for it, with `notAfter`, so that the lists made here go on saying so.
+   */
+  importCrl: (crl: CrlRow, entries: readonly RevokedEntry[], unknown: { notAfter: number }, audit: AuditEntry): Promise<boolean> =>
+    write(function* () {
+      yield* takeRevocationTurn()
+      if (!(yield* putCrl(crl))) return false
+      yield* change(
+        `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, ?)
+         ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number WHERE excluded.number > crl_number.number`,
         crl.issuerId,
         shardKey(crl.shard),
         crl.number,
-        crl.thisUpdate,
-        crl.nextUpdate,
-        crl.der,
       )
-      if (!saved) return false
+      for (const entry of entries) yield* putRevocation(crl.issuerId, entry, unknown.notAfter, crl.thisUpdate)
       yield* record(audit)
       return true
     }),

@@ -142,7 +142,8 @@ export const toAccount = (r: AccountRow): Account => ({
   termsAgreedAt: r.a_terms_agreed_at,
   createdAt: r.a_created_at,
   paused: r.a_paused_at === null ? null : { at: r.a_paused_at, reason: r.a_paused_reason ?? '' },
-  externalAccount: r.a_external_account_key_id === null ? null : { keyId: r.a_external_account_key_id, binding: jsonOrNull(r.a_external_account_binding) ?? {} },
+  externalAccount:
+    r.a_external_account_key_id === null ? null : { keyId: r.a_external_account_key_id, binding: jsonOrNull(r.a_external_account_binding) ?? {} },
 })
 
 const toChallenge = (r: ChallengeRow): Challenge => ({
@@ -244,28 +245,29 @@ export type CertificateRow = {
   revoked_at: number | null
   reason: number | null
 }
+/** Signed certificates with their names, a row for each name. More conditions follow with AND. */
 export const selectCertificate = `SELECT c.serial, c.issuer_id, c.kind, c.profile, c.account_id, c.order_id, c.key_id, c.crl_shard, c.not_before, c.not_after, c.created_at, c.der,
    n.form, n.value, r.revoked_at, r.reason
-   FROM certificate c LEFT JOIN certificate_name n ON n.serial = c.serial LEFT JOIN revocation r ON r.serial = c.serial`
+   FROM certificate c LEFT JOIN certificate_name n ON n.serial = c.serial LEFT JOIN revocation r ON r.serial = c.serial WHERE c.der IS NOT NULL`
 
-/** The certificate of the rows of {@link selectCertificate}, one for each of its names. */
-export const toCertificate = (rows: readonly CertificateRow[]): Certificate | null => {
-  const [r] = rows
-  if (r === undefined) return null
-  return {
-    serial: r.serial,
-    issuerId: r.issuer_id,
-    kind: r.kind,
-    profile: r.profile,
-    accountId: r.account_id,
-    orderId: r.order_id,
-    keyId: r.key_id,
-    crlShard: r.crl_shard,
-    notBefore: r.not_before,
-    notAfter: r.not_after,
-    createdAt: r.created_at,
-    der: bytes(r.der),
-    names: rows.flatMap(({ form, value }) => (form === null || value === null ? [] : [{ form, value }])),
-    revocation: r.revoked_at === null || r.reason === null ? null : { revokedAt: r.revoked_at, reason: toReason(r.reason) },
-  }
-}
+/** The certificates of rows of {@link selectCertificate}. */
+export const toCertificates = (rows: readonly CertificateRow[]): Certificate[] =>
+  groupBy(rows, (r) => r.serial).map((group) => {
+    const [r] = group
+    return {
+      serial: r.serial,
+      issuerId: r.issuer_id,
+      kind: r.kind,
+      profile: r.profile,
+      accountId: r.account_id,
+      orderId: r.order_id,
+      keyId: r.key_id,
+      crlShard: r.crl_shard,
+      notBefore: r.not_before,
+      notAfter: r.not_after,
+      createdAt: r.created_at,
+      der: bytes(r.der),
+      names: group.flatMap(({ form, value }) => (form === null || value === null ? [] : [{ form, value }])),
+      revocation: r.revoked_at === null || r.reason === null ? null : { revokedAt: r.revoked_at, reason: toReason(r.reason) },
+    }
+  })

@@ -1,7 +1,7 @@
 /**
- * How this folder talks to a database. Every operation of the domain is written once, as a generator that yields SQL statements and is handed their outcomes;
- * `sqlite.ts` runs it synchronously inside a group commit, `postgresql.ts` asynchronously in a transaction of its own. The SQL is what both engines understand
- * (`?` for parameters, RETURNING, ON CONFLICT).
+ * How this folder talks to a database. Every operation of the domain is written once, as a generator that yields SQL statements and is handed their
+ * outcomes; `sqlite.ts` runs it synchronously inside a group commit, `postgresql.ts` asynchronously in a transaction of its own. The SQL is what both
+ * engines understand (`?` for parameters, RETURNING, ON CONFLICT).
  */
 
 /** What a parameter may be. Booleans are 0 and 1 in SQLite. */
@@ -17,7 +17,10 @@ export type Steps<T> = Generator<Statement, T, Outcome>
 
 export type Runner = {
   readonly engine: 'sqlite' | 'postgresql'
-  /** Runs an operation that only reads. Each statement sees one committed state; two statements may see two. So what must agree is read by one statement. */
+  /**
+   * Runs an operation that only reads. Each statement sees one committed state; two statements may see two. So what must agree is read by one
+   * statement.
+   */
   read<T>(operation: Operation<T>): Promise<T>
   /** Runs an operation as one transaction; resolves when it is durable. Throwing inside the operation undoes it. */
   write<T>(operation: Operation<T>): Promise<T>

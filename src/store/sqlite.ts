@@ -1,6 +1,6 @@
 /**
- * SQLite through libsql (synchronous, one connection). Operations that arrive in the same turn of the event loop share one transaction and so one fsync;
- * 32 callers at once write eight times what one does. Nobody is answered before the COMMIT that covers what was asked.
+ * SQLite through libsql (synchronous, one connection). Operations that arrive in the same turn of the event loop share one transaction and so one
+ * fsync; 32 callers at once write eight times what one does. Nobody is answered before the COMMIT that covers what was asked.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -14,12 +14,16 @@ export type SqliteDatabase = InstanceType<typeof Database>
 type Prepared = ReturnType<SqliteDatabase['prepare']>
 type Job = { operation: Operation<unknown>; resolve(value: unknown): void; reject(error: unknown): void }
 
-/** How long another process may hold the write lock: tries × pause = 5 s. SQLite's own waiting would stop the event loop, so it gets only a small part of that. */
+/**
+ * How long another process may hold the write lock: tries × pause = 5 s. SQLite's own waiting would stop the event loop, so it gets only a small part
+ * of that.
+ */
 const busy = { timeoutMs: 20, pauseMs: 30, tries: 100 }
 
 /**
- * Opens the database with what a CA's data needs: WAL, so that readers and other processes go on while one writes; synchronous FULL, so that a COMMIT survives a power cut
- * (WAL alone would not promise it); foreign keys on. A new file, and a new folder around it, are for their owner alone; SQLite gives its -wal and -shm files the same mode.
+ * Opens the database with what a CA's data needs: WAL, so that readers and other processes go on while one writes; synchronous FULL, so that a COMMIT
+ * survives a power cut (WAL alone would not promise it); foreign keys on. A new file, and a new folder around it, are for their owner alone; SQLite
+ * gives its -wal and -shm files the same mode.
  */
 export const openSqlite = (file: string): SqliteDatabase => {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
@@ -33,7 +37,10 @@ export const openSqlite = (file: string): SqliteDatabase => {
   return db
 }
 
-/** Migrations on the connection. Tables may be rebuilt in them, so foreign keys are off meanwhile and checked at the end (https://sqlite.org/lang_altertable.html#otheralter). */
+/**
+ * Migrations on the connection. Tables may be rebuilt in them, so foreign keys are off meanwhile and checked at the end
+ * (https://sqlite.org/lang_altertable.html#otheralter).
+ */
 export const sqliteMigrationTarget = (db: SqliteDatabase): MigrationTarget => ({
   engine: 'sqlite',
   script: async (sql) => void db.exec(sql),
@@ -97,8 +104,8 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log): Runner => {
   }
 
   /**
-   * Runs the jobs in one transaction and says what each came to; throws where the transaction as a whole failed. Without savepoints, which cost a quarter more,
-   * the first error throws too: the caller then repeats the group with them, and an operation that fails undoes only itself.
+   * Runs the jobs in one transaction and says what each came to; throws where the transaction as a whole failed. Without savepoints, which cost a
+   * quarter more, the first error throws too: the caller then repeats the group with them, and an operation that fails undoes only itself.
    */
   const transaction = (jobs: Job[], savepoints: boolean): (() => void)[] => {
     const answers: (() => void)[] = []

@@ -1,6 +1,7 @@
 /**
- * The database behind functions named for the domain. Every function that writes is one transaction that also writes its audit row, and resolves only when it is durable.
- * A database that can't be reached or can't store anything now (full disk, lost connection, another writer that does not end) rejects with `unavailable`, and works again by itself.
+ * The database behind functions named for the domain. Every function that writes is one transaction that also writes its audit row, and resolves only
+ * when it is durable. A database that can't be reached or can't store anything now (full disk, lost connection, another writer that does not end)
+ * rejects with `unavailable`, and works again by itself.
  */
 import { resolve } from 'node:path'
 import type { Log } from '../log.js'
@@ -14,9 +15,10 @@ import { migrate, readMigrations } from './migrations.js'
 import { orderStore } from './orders.js'
 import { policyStore } from './policies.js'
 import { createPostgresqlRunner, openPostgresql, readPostgresqlUrl, withMigrationTarget } from './postgresql.js'
-import { lazyPrisma, listStore, type PrismaTarget } from './prisma.js'
+import { lazyPrisma, listStore, type Prisma, type PrismaTarget } from './prisma.js'
 import { pruningStore } from './pruning.js'
 import { revocationStore } from './revocations.js'
+import { revokingStore } from './revoking.js'
 import { record } from './rows.js'
 import { change, type Runner, row } from './sql.js'
 import { createSqliteRunner, openSqlite, sqliteMigrationTarget } from './sqlite.js'
@@ -24,10 +26,11 @@ import { asStoreError } from './unavailable.js'
 
 export type { CertificateStatus } from './certificates.js'
 export type { ChallengeInContext, ChallengeResult } from './challenges.js'
-export { type Charge, LimitExceeded } from './limits.js'
+export { type Charge, LimitExceeded, type LimitState, levelAt, tolerance } from './limits.js'
 export type { PolicyData } from './policies.js'
 export type { PruneBefore, Pruned } from './pruning.js'
 export type { CrlRow, RevocationEvent, RevokedEntry } from './revocations.js'
+export type { CertificateSelector, RevocationCandidate, RevocationRequest } from './revoking.js'
 
 export type StoreOptions = {
   /** `file:` and a path (relative to the working folder), or `postgresql://…`, where `?schema=` names the schema of the tables. */
@@ -78,9 +81,25 @@ const connectPostgresql = async (url: string, log: Log): Promise<{ runner: Runne
   return { runner: createPostgresqlRunner(openPostgresql(address, log), log), target: { engine: 'postgresql', ...address } }
 }
 
+/** Every function of the domain, on a way to run operations and one to ask Prisma. */
+export const storeOn = (runner: Runner, prisma: Prisma) => ({
+  ...basics(runner),
+  ...accountStore(runner),
+  ...orderStore(runner),
+  ...challengeStore(runner),
+  ...certificateStore(runner),
+  ...revocationStore(runner),
+  ...revokingStore(runner),
+  ...limitStore(runner),
+  ...policyStore(runner),
+  ...externalAccountStore(runner),
+  ...pruningStore(runner),
+  ...listStore(prisma),
+})
+
 /**
- * Opens the database, creating it and applying migrations where needed. Rejects with `unavailable` where it can't be reached, and with words for the operator where it is
- * of a newer version. Several processes may have the same database open.
+ * Opens the database, creating it and applying migrations where needed. Rejects with `unavailable` where it can't be reached, and with words for the
+ * operator where it is of a newer version. Several processes may have the same database open.
  */
 export const openStore = async ({ url, log }: StoreOptions) => {
   const connect = url.startsWith('file:') ? connectSqlite : connectPostgresql
@@ -90,17 +109,7 @@ export const openStore = async ({ url, log }: StoreOptions) => {
   const prisma = lazyPrisma(target)
   return {
     engine: runner.engine,
-    ...basics(runner),
-    ...accountStore(runner),
-    ...orderStore(runner),
-    ...challengeStore(runner),
-    ...certificateStore(runner),
-    ...revocationStore(runner),
-    ...limitStore(runner),
-    ...policyStore(runner),
-    ...externalAccountStore(runner),
-    ...pruningStore(runner),
-    ...listStore(prisma),
+    ...storeOn(runner, prisma),
     /** Finishes what has begun, then closes the connections; what is asked later rejects with unavailable. */
     close: async (): Promise<void> => {
       await Promise.all([runner.close(), prisma.close()])

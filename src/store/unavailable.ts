@@ -2,12 +2,16 @@
 import { IcaError } from '../errors.js'
 import type { Log } from '../log.js'
 
-/** SQLite result codes that mean "not now": another writer, no space, I/O, read-only or unreachable file (https://sqlite.org/rescode.html). Extended codes begin with these. */
+/**
+ * SQLite result codes that mean "not now": another writer, no space, I/O, read-only or unreachable file (https://sqlite.org/rescode.html). Extended
+ * codes begin with these.
+ */
 const sqlite = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CANTOPEN|READONLY|PROTOCOL|NOMEM|INTERRUPT)/
 
 /**
- * SQLSTATEs that mean "not now": connection (08), resources such as disk and connections (53), operator intervention (57), system error (58), a lock not to be had (55P03),
- * a standby (25006), an idle session that was ended (25P03); and what Node says of a socket (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+ * SQLSTATEs that mean "not now": connection (08), resources such as disk and connections (53), operator intervention (57), system error (58), a lock
+ * not to be had (55P03), a standby (25006), an idle session that was ended (25P03); and what Node says of a socket
+ * (https://www.postgresql.org/docs/current/errcodes-appendix.html).
  */
 const postgresql = /^(08...|53...|57...|58...|55P03|25006|25P03|E[A-Z]{3,})$/
 const postgresqlMessages =

@@ -27,7 +27,9 @@ onEachEngine('certificates', (_, store) => {
     assert.equal(await store().certificateBySerial(reservation.serial), null)
     assert.deepEqual(await store().certificateStatus(issuerId, reservation.serial), { status: 'unknown' })
     assert.deepEqual(await store().certificatesByKey(reservation.keyId), [])
-    await assert.rejects(store().recordRevocation(reservation.serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry()), { code: 'notFound' })
+    await assert.rejects(store().recordRevocation(reservation.serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry()), {
+      code: 'notFound',
+    })
   })
 
   test('certificate and order become one in one transaction, once', async () => {
@@ -89,21 +91,43 @@ onEachEngine('CRLs', (_, store) => {
   }
 
   test('entries of a shard, of all, without the expired, in order of serial and across batches', async () => {
-    const certificates = await Promise.all(
-      Array.from({ length: 2300 }, (_unused, n) => addCertificate(store(), { crlShard: n % 10 === 0 ? 1 : 0, notAfter: now + (n < 50 ? 1 : 2) * day, names: [] })),
-    )
-    await Promise.all(certificates.map(({ serial }) => store().recordRevocation(serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry())))
-    const expected = (pick: (n: number) => boolean) => certificates.filter((_unused, n) => pick(n)).map((c) => c.serial).sort()
+    const certificates: { serial: string }[] = []
+    while (certificates.length < 1100) {
+      const some = Array.from({ length: 100 }, (_unused, k) => certificates.length + k)
+      const add = async (n: number) => {
+        const certificate = await addCertificate(store(), { crlShard: n % 10 === 0 ? 1 : 0, notAfter: now + (n < 50 ? 1 : 2) * day, names: [] })
+        await store().recordRevocation(certificate.serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry())
+        return certificate
+      }
+      certificates.push(...(await Promise.all(some.map(add))))
+    }
+    const expected = (pick: (n: number) => boolean) =>
+      certificates
+        .filter((_unused, n) => pick(n))
+        .map((c) => c.serial)
+        .sort()
     const serials = async (shard: number | null, from: number) => (await collect(shard, from)).map((e) => e.serial)
-    assert.deepEqual(await serials(null, now), expected(() => true))
-    assert.deepEqual(await serials(1, now), expected((n) => n % 10 === 0))
-    assert.deepEqual(await serials(0, now + day), expected((n) => n % 10 !== 0 && n >= 50))
+    assert.deepEqual(
+      await serials(null, now),
+      expected(() => true),
+    )
+    assert.deepEqual(
+      await serials(1, now),
+      expected((n) => n % 10 === 0),
+    )
+    assert.deepEqual(
+      await serials(0, now + day),
+      expected((n) => n % 10 !== 0 && n >= 50),
+    )
     assert.deepEqual((await collect(1, now))[0], { serial: expected((n) => n % 10 === 0)[0], revokedAt: now, reason: 'superseded' })
   })
 
   test('numbers only grow, each CRL for itself', async () => {
     const numbers = await Promise.all(Array.from({ length: 20 }, () => store().nextCrlNumber(issuerId, null)))
-    assert.deepEqual(numbers.sort((a, b) => Number(a - b)), Array.from({ length: 20 }, (_unused, n) => BigInt(n + 1)))
+    assert.deepEqual(
+      numbers.sort((a, b) => Number(a - b)),
+      Array.from({ length: 20 }, (_unused, n) => BigInt(n + 1)),
+    )
     assert.equal(await store().nextCrlNumber(issuerId, 3), 1n)
   })
 

@@ -1,7 +1,8 @@
 /**
  * A second process on the database of a test: `node --import tsx contender.ts <url> <what> <words…>`.
  *   migrate              opens the store and says so
- *   contend <ids…>       tries to get each order claimed, each challenge leased, each nonce used and each revocation made, and a CRL number each time; prints what it got
+ *   contend <ids…>       tries to get each order claimed, each challenge leased, each nonce used and each revocation made, and a CRL number each time;
+ *                        prints what it got
  *   write                records accounts with eight callers until it is killed, and prints each when it is durable
  */
 import { writeSync } from 'node:fs'

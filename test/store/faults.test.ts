@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { accountStore } from '../../src/store/accounts.js'
 import { migrate, readMigrations } from '../../src/store/migrations.js'
-import { change, row, type Runner } from '../../src/store/sql.js'
+import { change, type Runner, row } from '../../src/store/sql.js'
 import { createSqliteRunner, openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
 import { openStore } from '../../src/store/store.js'
 import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases } from './fixtures.js'
@@ -26,7 +26,10 @@ onEachEngine('an operation that fails', (_, store) => {
       store().createAccount(bad, audit),
       ...good.slice(3).map((account) => store().createAccount(account, auditEntry())),
     ])
-    assert.deepEqual(results.map(({ status }) => status), [...Array(3).fill('fulfilled'), 'rejected', ...Array(3).fill('fulfilled')])
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      [...Array(3).fill('fulfilled'), 'rejected', ...Array(3).fill('fulfilled')],
+    )
     for (const account of good) assert.deepEqual(await store().accountById(account.id), account)
     assert.equal(await store().accountByThumbprint(bad.thumbprint), null)
     assert.deepEqual(await store().auditLog({ subject: audit.subject, limit: 1 }), [])
@@ -102,7 +105,10 @@ describe('sqlite', () => {
 
   test('a parameter of a wrong type is an error, not an abort', async () => {
     for (const value of [undefined, {}, Symbol('x')]) {
-      await assert.rejects(runner.write(() => change('UPDATE setting SET value = ?', value as never)), TypeError)
+      await assert.rejects(
+        runner.write(() => change('UPDATE setting SET value = ?', value as never)),
+        TypeError,
+      )
     }
   })
 
@@ -115,7 +121,10 @@ describe('sqlite', () => {
     await closing.close()
     assert.equal(await used, true)
     await assert.rejects(accountStore(closing).useNonce(Buffer.from('2'), now), unavailable)
-    await assert.rejects(closing.read(() => row('SELECT 1')), unavailable)
+    await assert.rejects(
+      closing.read(() => row('SELECT 1')),
+      unavailable,
+    )
   })
 })
 
@@ -125,7 +134,10 @@ const openDoor = async (server: string) => {
   const inside = new Set<Socket>()
   const door = createServer((client) => {
     const upstream = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
-    for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
       inside.add(from)
       from.pipe(to)
       from.on('error', () => to.destroy())

@@ -90,33 +90,91 @@ export const day = 86_400_000
 export const issuerId = '0123456789abcdef'
 
 export const auditEntry = (action = 'test.done', subject = `test:${id()}`): AuditEntry => ({
-  at: now, actor: 'system', action, subject, detail: { why: 'test' }, address: '192.0.2.1', requestId: 'r1',
+  at: now,
+  actor: 'system',
+  action,
+  subject,
+  detail: { why: 'test' },
+  address: '192.0.2.1',
+  requestId: 'r1',
 })
 
 export const makeAccount = (more: Partial<Account> = {}): Account => ({
-  id: id(), jwk: { kty: 'EC', crv: 'P-256', x: id(), y: id() }, thumbprint: id(), status: 'valid', contact: ['mailto:juliet@example.com'], termsAgreedAt: now, createdAt: now, paused: null, externalAccount: null, ...more,
+  id: id(),
+  jwk: { kty: 'EC', crv: 'P-256', x: id(), y: id() },
+  thumbprint: id(),
+  status: 'valid',
+  contact: ['mailto:juliet@example.com'],
+  termsAgreedAt: now,
+  createdAt: now,
+  paused: null,
+  externalAccount: null,
+  ...more,
 })
 
 const makeChallenge = (authorizationId: string, type: Challenge['type'], more: Partial<Challenge> = {}): Challenge => ({
-  id: id(), authorizationId, type, token: id(), status: 'pending', validatedAt: null, error: null, attempts: 0, nextAttemptAt: null, ...more,
+  id: id(),
+  authorizationId,
+  type,
+  token: id(),
+  status: 'pending',
+  validatedAt: null,
+  error: null,
+  attempts: 0,
+  nextAttemptAt: null,
+  ...more,
 })
 
 export const makeAuthorization = (accountId: string, value: string, more: Partial<Authorization> = {}): Authorization => {
   const authorizationId = id()
   return {
-    id: authorizationId, accountId, identifier: { type: 'dns', value }, wildcard: false, createdAt: now, expiresAt: now + 7 * day, deactivatedAt: null,
-    challenges: [makeChallenge(authorizationId, 'dns-01'), makeChallenge(authorizationId, 'http-01')], ...more,
+    id: authorizationId,
+    accountId,
+    identifier: { type: 'dns', value },
+    wildcard: false,
+    createdAt: now,
+    expiresAt: now + 7 * day,
+    deactivatedAt: null,
+    challenges: [makeChallenge(authorizationId, 'dns-01'), makeChallenge(authorizationId, 'http-01')],
+    ...more,
   }
 }
 
 export const makeOrder = (accountId: string, authorizations: Authorization[], more: Partial<Order> = {}): Order => ({
-  id: id(), accountId, profile: 'xmpp-server', identifiers: authorizations.map((a) => ({ type: 'dns', value: a.wildcard ? `*.${a.identifier.value}` : a.identifier.value })),
-  notBefore: null, notAfter: null, createdAt: now, expiresAt: now + 7 * day, claimedAt: null, csr: null, certificateSerial: null, error: null, replaces: null, authorizations, ...more,
+  id: id(),
+  accountId,
+  profile: 'xmpp-server',
+  identifiers: authorizations.map((a) => ({ type: 'dns', value: a.wildcard ? `*.${a.identifier.value}` : a.identifier.value })),
+  notBefore: null,
+  notAfter: null,
+  createdAt: now,
+  expiresAt: now + 7 * day,
+  claimedAt: null,
+  csr: null,
+  certificateSerial: null,
+  error: null,
+  replaces: null,
+  authorizations,
+  ...more,
 })
 
 export const makeReservation = (more: Partial<CertificateReservation> = {}): CertificateReservation => ({
-  serial: hex(), issuerId, kind: 'leaf', profile: 'xmpp-server', accountId: null, orderId: null, keyId: hex(32), crlShard: 0, notBefore: now, notAfter: now + 90 * day,
-  names: [{ form: 'SRVName', value: '_xmpp-server.example.com' }, { form: 'dNSName', value: 'example.com' }], createdAt: now, ...more,
+  serial: hex(),
+  issuerId,
+  kind: 'leaf',
+  profile: 'xmpp-server',
+  accountId: null,
+  orderId: null,
+  keyId: hex(32),
+  crlShard: 0,
+  notBefore: now,
+  notAfter: now + 90 * day,
+  names: [
+    { form: 'SRVName', value: '_xmpp-server.example.com' },
+    { form: 'dNSName', value: 'example.com' },
+  ],
+  createdAt: now,
+  ...more,
 })
 
 /** Registers the issuer that {@link makeReservation} names. */

@@ -16,7 +16,9 @@ const validate = async (store: Store, authorization: Authorization, expiresAt: n
 onEachEngine('orders', (_, store) => {
   test('an order comes back as it was stored, names in their order', async () => {
     const account = await addAccount(store())
-    const authorizations = ['zeta.example', 'alpha.example', 'alpha.example'].map((value, n) => makeAuthorization(account.id, value, { wildcard: n === 2 }))
+    const authorizations = ['zeta.example', 'alpha.example', 'alpha.example'].map((value, n) =>
+      makeAuthorization(account.id, value, { wildcard: n === 2 }),
+    )
     const order = makeOrder(account.id, authorizations, { notBefore: now, notAfter: now + day })
     await store().createOrder(order, [], auditEntry())
     assert.deepEqual(await store().orderById(order.id), order)
@@ -27,7 +29,10 @@ onEachEngine('orders', (_, store) => {
 
   test('an order of a hundred names', async () => {
     const account = await addAccount(store())
-    const order = makeOrder(account.id, Array.from({ length: 100 }, (_unused, n) => makeAuthorization(account.id, `n${n}.example`)))
+    const order = makeOrder(
+      account.id,
+      Array.from({ length: 100 }, (_unused, n) => makeAuthorization(account.id, `n${n}.example`)),
+    )
     await store().createOrder(order, [], auditEntry())
     assert.deepEqual(await store().orderById(order.id), order)
   })
@@ -104,7 +109,10 @@ onEachEngine('orders', (_, store) => {
     const { order } = await addOrder(store())
     await store().claimOrder(order.id, now - 100_000, new Uint8Array(1), auditEntry())
     const stalled = await store().stalledOrders(now - 50_000, 10)
-    assert.deepEqual(stalled.map((o) => o.id), [order.id])
+    assert.deepEqual(
+      stalled.map((o) => o.id),
+      [order.id],
+    )
     assert.deepEqual(stalled[0]?.authorizations, order.authorizations)
     const takeovers = await Promise.all(Array.from({ length: 4 }, () => store().reclaimOrder(order.id, now - 100_000, now)))
     assert.equal(takeovers.filter(Boolean).length, 1)

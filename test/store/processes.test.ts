@@ -31,7 +31,12 @@ onEachEngine('several processes', (database, store) => {
     const words = things.map(({ order, challenge, serial }) => [order.id, challenge.id, serial].join(','))
     const said = await Promise.all([words, [...words].reverse(), words].map((w) => output(start(database.url, 'contend', ...w))))
     const got = said.flat().sort()
-    const expected = things.flatMap(({ order, challenge, serial }) => [`order ${order.id}`, `challenge ${challenge.id}`, `nonce ${order.id}`, `revocation ${serial}`])
+    const expected = things.flatMap(({ order, challenge, serial }) => [
+      `order ${order.id}`,
+      `challenge ${challenge.id}`,
+      `nonce ${order.id}`,
+      `revocation ${serial}`,
+    ])
     expected.push(...Array.from({ length: 120 }, (_unused, n) => `number ${n + 1}`))
     assert.deepEqual(got, expected.sort())
   })
@@ -53,12 +58,17 @@ onEachEngine('several processes', (database, store) => {
       }
       const following = follow()
       await Promise.all(
-        certificates.map(({ serial }, n) => stores[n % 3]?.recordRevocation(serial, { revokedAt: now, reason: 'superseded' }, n % 2 === 0, auditEntry())),
+        certificates.map(({ serial }, n) =>
+          stores[n % 3]?.recordRevocation(serial, { revokedAt: now, reason: 'superseded' }, n % 2 === 0, auditEntry()),
+        ),
       )
       over = true
       await following
       assert.deepEqual(seen.map((e) => e.serial).sort(), certificates.map((c) => c.serial).sort())
-      assert.deepEqual(seen.map((e) => e.seq), seen.map((e) => e.seq).sort((a, b) => a - b))
+      assert.deepEqual(
+        seen.map((e) => e.seq),
+        seen.map((e) => e.seq).sort((a, b) => a - b),
+      )
     } finally {
       await Promise.all(stores.map((s) => s.close()))
     }

@@ -23,7 +23,9 @@ CREATE TABLE "external_account_key" (
 -- CreateTable
 CREATE TABLE "rate_limit" (
     "key" TEXT NOT NULL,
-    "tat" BIGINT NOT NULL,
+    "level" DOUBLE PRECISION NOT NULL,
+    "at" BIGINT NOT NULL,
+    "expires_at" BIGINT NOT NULL,
 
     CONSTRAINT "rate_limit_pkey" PRIMARY KEY ("key")
 );

@@ -21,7 +21,9 @@ CREATE TABLE "external_account_key" (
 -- CreateTable
 CREATE TABLE "rate_limit" (
     "key" TEXT NOT NULL PRIMARY KEY,
-    "tat" BIGINT NOT NULL
+    "level" REAL NOT NULL,
+    "at" BIGINT NOT NULL,
+    "expires_at" BIGINT NOT NULL
 );
 
 -- CreateTable
