@@ -68,7 +68,8 @@ const apply = (profiles: Map<string, Profile>, name: string, value: unknown, mis
   }
   const base = profiles.get(read.data.extends ?? name)
   if (base) profiles.set(name, change(base, name, read.data))
-  else if (read.data.extends === undefined) mistakes.push(`profiles.${name}: is new; say by "extends" which of ${[...profiles.keys()].join(', ')} it begins with`)
+  else if (read.data.extends === undefined)
+    mistakes.push(`profiles.${name}: is new; say by "extends" which of ${[...profiles.keys()].join(', ')} it begins with`)
   else mistakes.push(`profiles.${name}.extends: there is no profile "${read.data.extends}" above it`)
 }
 

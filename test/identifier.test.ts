@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { IcaError } from '../src/errors.js'
 import {
   compareIdentifiers,
+  domainOf,
   type Identifier,
   parseIdentifier,
   parseIdentifiers,
@@ -364,6 +365,67 @@ describe('properties', () => {
         assert.equal(dns(ascii, true), ascii)
         assert.equal(toUnicode(ascii), domainToUnicode(ascii))
       }),
+    )
+  })
+})
+
+describe('services (srv)', () => {
+  const srv = (value: string, lab = false) => parseIdentifier('srv', value, { lab }).value
+  const accepted: [given: string, value: string][] = [
+    ['_xmpp-server.xmpp.org', '_xmpp-server.xmpp.org'],
+    ['_XMPP-Client.XMPP.org', '_xmpp-client.xmpp.org'],
+    ['_xmpp-server.xn--bcher-kva.de', '_xmpp-server.xn--bcher-kva.de'],
+  ]
+  for (const [given, value] of accepted) it(`accepts ${given}`, () => assert.equal(srv(given), value))
+
+  const refused: [value: string, code: string, says: RegExp][] = [
+    ['', 'rejectedIdentifier', /does not begin with a service/],
+    ['xmpp.org', 'rejectedIdentifier', /"_xmpp-client\." or "_xmpp-server\."/],
+    ['_xmpp-server', 'malformed', /empty/],
+    ['_xmpp-server.', 'malformed', /empty/],
+    ['_xmpp-servers.xmpp.org', 'rejectedIdentifier', /does not begin/],
+    ['_sips.xmpp.org', 'rejectedIdentifier', /does not begin/],
+    ['_xmpp-server._tcp.xmpp.org', 'malformed', /RFC 4985 §2.*"_xmpp-server\.xmpp\.org"/],
+    ['_xmpp-server._xmpp-client.xmpp.org', 'malformed', /underscore/],
+    ['_xmpp-server.*.xmpp.org', 'rejectedIdentifier', /wildcard/],
+    ['*._xmpp-server.xmpp.org', 'rejectedIdentifier', /wildcard/],
+    ['_xmpp-server.org', 'rejectedIdentifier', /single label/],
+    ['_xmpp-server.co.uk', 'rejectedIdentifier', /public suffix/],
+    ['_xmpp-server.192.0.2.1', 'malformed', /IP address/],
+    ['_xmpp-server.localhost', 'rejectedIdentifier', /single label/],
+    ['_xmpp-server.xmpp.org.', 'malformed', /ends with a dot/],
+    [`_xmpp-server.${'a'.repeat(60)}.${'b'.repeat(60)}.${'c'.repeat(60)}.${'d'.repeat(57)}.de`, 'malformed', /longer than the 253/],
+  ]
+  for (const [value, code, says] of refused) {
+    it(`refuses ${value.slice(0, 40)}`, () => {
+      const error = refusal(() => srv(value))
+      assert.equal(error.code, code)
+      assert.match(error.message, says)
+    })
+  }
+
+  it('is about a domain', () => {
+    assert.equal(domainOf({ type: 'srv', value: '_xmpp-server.a.example.com' }), 'a.example.com')
+    assert.equal(domainOf({ type: 'dns', value: '*.example.com' }), 'example.com')
+    assert.equal(registrableDomain('_xmpp-server.a.example.co.uk'), 'example.co.uk')
+  })
+
+  it('throws nothing but IcaError, and gives what it takes again', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.domain().map((domain) => `_xmpp-server.${domain}`),
+        ),
+        (value) => {
+          try {
+            const parsed = srv(value, true)
+            assert.equal(srv(parsed, true), parsed)
+          } catch (error) {
+            assert.ok(error instanceof IcaError, `${error}`)
+          }
+        },
+      ),
     )
   })
 })

@@ -1,6 +1,7 @@
 import { IcaError } from '../errors.js'
 import type { Account, PublicJwk } from '../model.js'
 import { act, type Ica, newId, type Who } from './ica.js'
+import { accountCounters, counted } from './limits.js'
 
 const MAX_CONTACTS = 10
 const MAX_ADDRESS = 254
@@ -29,7 +30,8 @@ export const readContact = (contact: unknown): string[] => {
 
 /**
  * newAccount (RFC 8555 §7.3): creates the account of a key, or finds it (`created: false`).
- * Throws accountDoesNotExist (onlyReturnExisting), userActionRequired (terms not agreed), badPublicKey (blocked key) and what {@link readContact} throws.
+ * Throws accountDoesNotExist (onlyReturnExisting), userActionRequired (terms not agreed), badPublicKey (blocked key), externalAccountRequired, rateLimited, and what
+ * {@link readContact} and the reading of the binding throw.
  */
 export const registerAccount = async (
   ica: Ica,
@@ -40,6 +42,8 @@ export const registerAccount = async (
     contact?: unknown
     termsOfServiceAgreed?: unknown
     onlyReturnExisting?: unknown
+    /** Reads and verifies the binding that came with the request; undefined where none came. Asked for a new account only. */
+    externalAccount?: (() => Promise<NonNullable<Account['externalAccount']>>) | undefined
   },
   who: Who,
 ): Promise<{ account: Account; created: boolean }> => {
@@ -53,6 +57,8 @@ export const registerAccount = async (
     throw new IcaError('userActionRequired', `An account needs "termsOfServiceAgreed": true. The terms are at ${ica.settings.termsOfService}`)
   }
   await refuseKey(ica, request.keyId)
+  const externalAccount = await bindingOf(ica, request.externalAccount)
+  const { overrides } = await ica.policies.current()
   const now = ica.clock.now()
   const account: Account = {
     id: newId(now),
@@ -62,17 +68,32 @@ export const registerAccount = async (
     contact: readContact(request.contact),
     termsAgreedAt: now,
     createdAt: now,
+    paused: null,
+    externalAccount,
   }
-  const result = await ica.store.createAccount(
-    account,
-    act(ica, { ...who, actor: `account:${account.id}` }, 'account.created', `account:${account.id}`, {
-      thumbprint: account.thumbprint,
-      contacts: account.contact.length,
-    }),
+  const audit = act(ica, { ...who, actor: `account:${account.id}` }, 'account.created', `account:${account.id}`, {
+    thumbprint: account.thumbprint,
+    contacts: account.contact.length,
+    ...(externalAccount && { externalAccountKey: externalAccount.keyId }),
+  })
+  const result = await counted(ica, accountCounters(ica.settings.limits, overrides, who.address), (charges) =>
+    ica.store.createAccount(account, audit, charges),
   )
   requireValid(result.account)
   if (result.created) ica.metrics.count('accounts')
   return result
+}
+
+/** The binding of a new account, as the configuration wants it. Where it is off, it is ignored like every field that is not known (RFC 8555 §7.3). */
+const bindingOf = async (ica: Ica, read: (() => Promise<NonNullable<Account['externalAccount']>>) | undefined): Promise<Account['externalAccount']> => {
+  const { externalAccounts, website } = ica.settings
+  if (externalAccounts === 'off') return null
+  if (read) return read()
+  if (externalAccounts === 'optional') return null
+  throw new IcaError(
+    'externalAccountRequired',
+    `A new account needs an external account binding: a key id and a MAC key, which the operator gives out (${website}). Clients call it EAB.`,
+  )
 }
 
 /** Account update (RFC 8555 §7.3.2): contact and agreement; whatever else the request holds is ignored, as the RFC says. */
@@ -116,7 +137,18 @@ export const changeAccountKey = async (
 
 /** Throws unauthorized for an account that may not act (RFC 8555 §7.3.6). */
 export const requireValid = (account: Account): void => {
+  if (account.status === 'revoked') throw new IcaError('unauthorized', 'This account was closed by the operator of the CA.')
   if (account.status !== 'valid') throw deactivated()
+}
+
+/** Throws unauthorized for an account that is paused: it can read and revoke, but neither order nor prove anything. */
+export const requireActive = ({ paused }: Account): void => {
+  if (paused === null) return
+  const because = paused.reason === '' ? '' : `: ${paused.reason.replace(/\.$/, '')}`
+  throw new IcaError(
+    'unauthorized',
+    `The operator of the CA has paused this account${because}. It can read its orders and revoke certificates, but not order any. Ask the operator to resume it.`,
+  )
 }
 
 const deactivated = () => new IcaError('unauthorized', 'This account is deactivated. Create a new account with a new key.')

@@ -3,6 +3,7 @@ import { IcaError, type Subproblem } from '../errors.js'
 import { domainOf, type Identifier, parseIdentifier, splitWildcard } from '../identifier.js'
 import type { Account, Authorization, Challenge, ChallengeType } from '../model.js'
 import type { Profile } from '../pki/profile.js'
+import { checkPolicy, countAuthorization } from './admission.js'
 import { act, type Ica, newId, type Who } from './ica.js'
 
 /** A reused authorization must outlive the time a client needs to finish. */
@@ -37,7 +38,13 @@ export const provenBy = (authorization: Authorization | undefined): ChallengeTyp
   authorization?.challenges.find((challenge) => challenge.status === 'valid')?.type ?? null
 
 /** A pending authorization with a challenge of each type that applies and that `allowed` has. There may be none. */
-const makeAuthorization = (ica: Ica, accountId: string, ordered: Identifier, allowed: readonly ChallengeType[] | null, now: number): Authorization => {
+const makeAuthorization = (
+  ica: Ica,
+  accountId: string,
+  ordered: Identifier,
+  allowed: readonly ChallengeType[] | null,
+  now: number,
+): Authorization => {
   const { identifier, wildcard } = targetOf(ordered)
   const id = newId(now)
   const challenges = ica.validators
@@ -55,6 +62,7 @@ const makeAuthorization = (ica: Ica, accountId: string, ordered: Identifier, all
         nextAttemptAt: null,
       }),
     )
+    .sort((a, b) => (a.type < b.type ? -1 : 1)) // as the store gives them back
   return { id, accountId, identifier, wildcard, createdAt: now, expiresAt: now + ica.settings.pendingLifetimeMs, deactivatedAt: null, challenges }
 }
 
@@ -105,8 +113,11 @@ export const preAuthorize = async (ica: Ica, account: Account, payload: Record<s
   if (splitWildcard(identifier.value).wildcard) {
     throw new IcaError('malformed', `"${identifier.value}" is a wildcard, which can't be authorized beforehand (RFC 8555 §7.4.1). Order it instead.`)
   }
+  await checkPolicy(ica, account, [identifier])
   const authorization = makeAuthorization(ica, account.id, identifier, null, ica.clock.now())
-  if (authorization.challenges.length === 0) throw new IcaError('rejectedIdentifier', `This CA has no challenge that could prove "${identifier.value}".`)
-  await ica.store.createAuthorization(authorization, act(ica, who, 'authorization.created', `authorization:${authorization.id}`, { identifier }))
+  if (authorization.challenges.length === 0)
+    throw new IcaError('rejectedIdentifier', `This CA has no challenge that could prove "${identifier.value}".`)
+  const audit = act(ica, who, 'authorization.created', `authorization:${authorization.id}`, { identifier })
+  await countAuthorization(ica, account, authorization.identifier, (charges) => ica.store.createAuthorization(authorization, audit, charges))
   return authorization
 }

@@ -1,7 +1,10 @@
 import { IcaError, toProblem } from '../errors.js'
 import type { Account, Authorization, Challenge } from '../model.js'
+import type { Charge } from '../store/store.js'
 import type { ValidationResult } from '../validation/validator.js'
+import { requireActive } from './accounts.js'
 import { act, type Ica, owned, type Who } from './ica.js'
+import { chargeOf, failureCounter } from './limits.js'
 import { authorizationStatus } from './status.js'
 
 /** A challenge with what is needed to validate it. */
@@ -53,6 +56,7 @@ export const respondToChallenge = async (ica: Ica, queue: ValidationQueue, accou
   const work = await challengeOf(ica, account, id)
   if (work.challenge.status !== 'pending') return work
   const now = ica.clock.now()
+  requireActive(account)
   const status = authorizationStatus(work.authorization, now)
   if (status !== 'pending') throw new IcaError('malformed', `The authorization is ${status}; make a new order.`)
   const leaseUntil = now + LEASE_MS
@@ -70,6 +74,13 @@ export const respondToChallenge = async (ica: Ica, queue: ValidationQueue, accou
   const started = { ...work, challenge, authorization }
   queue.add(started, leaseUntil)
   return started
+}
+
+/** What a failed validation counts against. */
+const failureCharges = async (ica: Ica, { authorization, account }: Work): Promise<Charge[]> => {
+  const { overrides } = await ica.policies.current()
+  const { key, rate } = failureCounter(ica.settings.limits, overrides, account.id, authorization.identifier)
+  return rate === null ? [] : [chargeOf({ key, rate })]
 }
 
 /** One validation, with its outcome recorded. `attempts` of the challenge counts this one. */
@@ -110,7 +121,7 @@ const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promise<void
   const error = toProblem(new IcaError(result.code, result.detail))
   const delay = result.retryable ? ica.settings.validationDelaysMs[challenge.attempts - 1] : undefined
   if (delay !== undefined) await ica.store.retryChallenge(challenge.id, now + delay, error, audit('challenge.attemptFailed'))
-  else await ica.store.completeChallenge(challenge.id, { status: 'invalid', error }, audit('challenge.failed'))
+  else await ica.store.completeChallenge(challenge.id, { status: 'invalid', error }, audit('challenge.failed'), await failureCharges(ica, work))
 }
 
 /** Makes the queue that validates in the background. Bounded: what does not fit is found again by its lease. */

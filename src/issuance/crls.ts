@@ -5,12 +5,12 @@
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import type { Issuer } from '../pki/certificate.js'
-import { type CrlSigner, encodeCrl } from '../pki/crl.js'
+import { encodeCrl } from '../pki/crl.js'
 import type { CrlRow, RevokedEntry, Store } from '../store/store.js'
 
 /** An issuer with its lists. */
 export type CrlSource = {
-  issuer: Pick<Issuer, 'id' | 'subject' | 'ski'> & { signer: CrlSigner }
+  issuer: Pick<Issuer, 'id' | 'subject' | 'ski' | 'signer'>
   /** The shards that its certificates point to; none for the root. A shard may never leave this list while one of its certificates is valid. */
   shards: readonly number[]
   /** The URI that a shard's certificates carry as their CRL distribution point. */

@@ -3,11 +3,14 @@ import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
 import type { Log } from '../log.js'
 import type { AuditEntry } from '../model.js'
+import type { Sealer } from '../keystore/seal.js'
 import type { Issuer, StatusUrls } from '../pki/certificate.js'
 import type { Profile } from '../pki/profile.js'
 import type { Store } from '../store/store.js'
 import type { Resolver } from '../validation/resolver.js'
 import type { Validator } from '../validation/validator.js'
+import type { Limits } from './limits.js'
+import type { Policies } from './policies.js'
 
 /** Who asks: goes into every audit row. */
 export type Who = { actor: string; address?: string | undefined; requestId?: string | undefined }
@@ -16,6 +19,10 @@ export type Who = { actor: string; address?: string | undefined; requestId?: str
 export type Metrics = {
   count(name: 'accounts' | 'orders' | 'validations' | 'certificates' | 'revocations' | 'failures', labels?: Record<string, string>): void
 }
+
+/** Whether a new account can or must bring an external account binding (RFC 8555 §7.3.4). */
+export const externalAccountModes = ['off', 'optional', 'required'] as const
+export type ExternalAccountMode = (typeof externalAccountModes)[number]
 
 export type Settings = {
   /** Private and reserved names and addresses may be validated. */
@@ -33,6 +40,8 @@ export type Settings = {
   validationDelaysMs: readonly number[]
   maxIdentifiers: number
   crlShards: number
+  externalAccounts: ExternalAccountMode
+  limits: Limits
 }
 
 /** Everything that the pipeline is given. Made in build.ts. */
@@ -56,6 +65,10 @@ export type Ica = {
   /** True for the SPKI hash of any key that belongs to this CA. */
   isOwnKey(keyId: string): boolean
   settings: Settings
+  /** What the operator decides while the CA runs. */
+  policies: Policies
+  /** Closes the small secrets that lie in the database. */
+  sealer: Sealer
   /** Tells the CRL publisher and the OCSP cache. */
   afterRevocation(issuerId: string, serial: string): void
 }

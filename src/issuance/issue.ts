@@ -4,9 +4,9 @@ import type { CertificateKind, Order } from '../model.js'
 import { newSerial, issueLeaf as signLeaf } from '../pki/certificate.js'
 import { lintLeaf } from '../pki/lint.js'
 import type { Profile } from '../pki/profile.js'
+import type { Evidence } from '../validation/validator.js'
 import { act, type Ica, type Who } from './ica.js'
 import type { Approved } from './policy.js'
-import type { Evidence } from '../validation/validator.js'
 
 /** A configured profile by name. Throws serverInternal for one that orders still name but the configuration lost. */
 export const profileOf = (ica: Ica, name: string): Profile => {

@@ -3,11 +3,14 @@ import { type Identifier, parseIdentifiers } from '../identifier.js'
 import type { Account, Order } from '../model.js'
 import { readCertificateRequest } from '../pki/csr.js'
 import { namesFor, type Profile, takes } from '../pki/profile.js'
+import type { Charge } from '../store/store.js'
+import { checkPolicy, countCertificate, countOrder } from './admission.js'
 import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
 import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
 import { failOrder, issueForOrder, profileOf } from './issue.js'
 import { checkRequest } from './policy.js'
+import { keepsReplaced, readReplaces } from './renewal.js'
 import { orderStatus } from './status.js'
 
 const HOUR_MS = 3_600_000
@@ -31,7 +34,10 @@ const chooseProfile = (ica: Ica, name: unknown, identifiers: readonly Identifier
   const names = [...new Set(suitable.map((profile) => profile.name))].join(', ')
   if (name === undefined) {
     if (suitable[0]) return suitable[0]
-    throw new IcaError('unsupportedIdentifier', 'No profile takes these identifiers in one order. Order the services (srv) apart from the domains (dns).')
+    throw new IcaError(
+      'unsupportedIdentifier',
+      'No profile takes these identifiers in one order. Order the services (srv) apart from the domains (dns).',
+    )
   }
   const profile = typeof name === 'string' ? ica.profiles.get(name) : undefined
   if (!profile) {
@@ -39,7 +45,10 @@ const chooseProfile = (ica: Ica, name: unknown, identifiers: readonly Identifier
   }
   if (suits(profile)) return profile
   const advice = names === '' ? 'No profile takes them in one order.' : `These do: ${names}.`
-  throw new IcaError('invalidProfile', `The profile "${profile.name}" takes identifiers of the type ${profile.identifierTypes.join(', ')} only. ${advice}`)
+  throw new IcaError(
+    'invalidProfile',
+    `The profile "${profile.name}" takes identifiers of the type ${profile.identifierTypes.join(', ')} only. ${advice}`,
+  )
 }
 
 /** The validity that a client asks for must lie within the profile's (RFC 8555 §7.4). */
@@ -72,6 +81,8 @@ export const newOrder = async (ica: Ica, account: Account, payload: Record<strin
   checkValidity(profile, notBefore, notAfter, now)
   namesFor(profile, identifiers) // refuses now what could not be named at the end
 
+  await checkPolicy(ica, account, identifiers)
+  const replaces = await readReplaces(ica, account, payload.replaces, identifiers)
   const { authorizations, reused } = await authorizationsFor(ica, account, identifiers, profile, now)
   const order: Order = {
     id: newId(now),
@@ -86,17 +97,19 @@ export const newOrder = async (ica: Ica, account: Account, payload: Record<strin
     csr: null,
     certificateSerial: null,
     error: null,
+    replaces: replaces?.id ?? null,
     authorizations,
   }
   const audit = act(ica, who, 'order.created', `order:${order.id}`, {
     identifiers: identifiers.map((i) => i.value),
     profile: profile.name,
     reused: reused.map((a) => a.id),
+    ...(order.replaces !== null && { replaces: order.replaces }),
   })
-  await ica.store.createOrder(
-    order,
-    reused.map((a) => a.id),
-    audit,
+  const made = authorizations.filter((authorization) => !reused.includes(authorization))
+  const reusedIds = reused.map((a) => a.id)
+  await countOrder(ica, account, order, made, replaces?.due ?? false, (charges) =>
+    ica.store.createOrder(order, reusedIds, audit, { charges, isTaken: keepsReplaced(now) }),
   )
   ica.metrics.count('orders', { profile: profile.name })
   return order
@@ -138,12 +151,14 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   const csr = await readCertificateRequest(csrDer)
   const profile = profileOf(ica, order.profile)
   checkStillGood(ica, order, profile)
+  await checkPolicy(ica, account, order.identifiers)
   const approved = await checkRequest(ica, account, order, profile, csr)
   // Before the claim: who forgot a record in the DNS adds it and finalizes again.
   const caa = await checkOrderCaa(ica, order, who)
   const claimedAt = ica.clock.now()
   const audit = act(ica, who, 'order.claimed', `order:${order.id}`, { keyId: csr.publicKey.keyId, commonName: csr.commonName })
-  if (!(await ica.store.claimOrder(order.id, claimedAt, csrDer, audit))) return finalizeOrder(ica, account, orderId, csrDer, who)
+  const claim = (charges: readonly Charge[]) => ica.store.claimOrder(order.id, claimedAt, csrDer, audit, undefined, charges)
+  if (!(await countCertificate(ica, order, claim))) return finalizeOrder(ica, account, orderId, csrDer, who)
   return issueForOrder(ica, { ...order, claimedAt, csr: csrDer }, profile, { ...approved, caa }, who)
 }
 

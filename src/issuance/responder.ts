@@ -19,7 +19,7 @@ export type ResponderKey = { key: KeyObject; certificate: Uint8Array }
 
 /** Where generations are kept between starts; file I/O and encryption are the implementer's. Calls never overlap. */
 export type ResponderKeys = {
-  /** All that are kept. Called at the start and, while the newest is past half of its life, at each `maintain`: another process may have made one. */
+  /** All that are kept for this issuer. Called at each `maintain`, because another process may have made one; so what was opened before must cost nothing. */
   load(): Promise<ResponderKey[]>
   save(generation: ResponderKey): Promise<void>
   /** Forgets an expired one. */
@@ -34,6 +34,8 @@ export type RespondersDeps = {
   /** What is needed to make a new generation; null in a process without the CA's key, which only loads what others have made. */
   issuing: { issuer: Issuer; store: Pick<Store, 'reserveCertificate' | 'storeCertificate'> } | null
   keys: ResponderKeys
+  /** Told when answers are signed by another one than before, so that those of the old one are not given out any longer than they have to. */
+  onReplaced?(): void
   /** Of a new certificate. */
   lifetimeMs?: number
 }
@@ -46,6 +48,11 @@ export type Responders = {
   current(now: number): Responder | null
   /** Loads, rotates, forgets. Call it at the start and every few minutes. Never rejects: a failure is logged and tried again, the last generation goes on meanwhile. */
   maintain(): Promise<void>
+  /**
+   * Makes a new one at once, whatever the age of the last, and keeps it; where the last one's key may have leaked. Answers that are out stay valid, and so do new ones by whoever
+   * has the key, until its certificate ends: nobody asks for the status of a responder. Gives its certificate (DER). Rejects where it can't be made.
+   */
+  rotate(): Promise<Uint8Array>
 }
 
 type Generation = ResponderKey & { responder: Responder; saved: boolean }
@@ -61,20 +68,30 @@ export const createResponders = (deps: RespondersDeps): Responders => {
   /** The newest first. */
   let generations: Generation[] = []
   let running: Promise<void> | null = null
+  /** What can't be used, so that it is said once. */
+  const refused = new Set<string>()
+  /** Who signed last. */
+  let signing: Responder | null = null
 
   const current = (now: number): Responder | null =>
     generations.find(({ responder }) => responder.notBefore <= now && now <= responder.notAfter)?.responder ?? null
 
   const add = (generation: Generation): void => {
-    if (generations.some(({ certificate }) => Buffer.compare(certificate, generation.certificate) === 0)) return
-    generations = [...generations, generation].sort((a, b) => b.responder.notAfter - a.responder.notAfter)
+    if (isKnown(generation.certificate)) return
+    generations = [...generations, generation].sort(newestFirst)
   }
+
+  const isKnown = (certificate: Uint8Array): boolean => generations.some((one) => Buffer.compare(one.certificate, certificate) === 0)
 
   const load = async (): Promise<void> => {
     for (const kept of await keys.load()) {
+      const name = Buffer.from(kept.certificate).toString('latin1')
+      if (isKnown(kept.certificate) || refused.has(name)) continue
       try {
-        add(readGeneration(issuer, kept))
+        const generation = readGeneration(issuer, kept)
+        if (generation.responder.notAfter >= clock.now() || issuing) add(generation)
       } catch (err) {
+        refused.add(name)
         log.warn({ err }, 'an OCSP responder certificate can’t be used and is left alone')
       }
     }
@@ -102,14 +119,30 @@ export const createResponders = (deps: RespondersDeps): Responders => {
   }
 
   const work = async (now: number): Promise<void> => {
-    if (wantsRotation(now)) await load()
-    if (wantsRotation(now) && issuing) {
-      const made = await issueResponder(issuing, now, lifetimeMs)
-      add(readGeneration(issuer, made, false))
-      log.info({ issuer: issuer.id, notAfter: current(now)?.notAfter }, 'made a new OCSP responder')
-    }
+    await load()
+    if (wantsRotation(now) && issuing) await make(issuing, now)
     await saveUnsaved()
     await forgetExpired(now)
+    const before = signing
+    signing = current(now)
+    if (before && signing !== before) deps.onReplaced?.()
+  }
+
+  const make = async (by: NonNullable<RespondersDeps['issuing']>, now: number): Promise<Uint8Array> => {
+    const made = await issueResponder(by, now, lifetimeMs)
+    add(readGeneration(issuer, made, false))
+    log.info({ issuer: issuer.id, notAfter: current(now)?.notAfter }, 'made a new OCSP responder')
+    return made.certificate
+  }
+
+  const rotate = async (): Promise<Uint8Array> => {
+    if (!issuing) throw new IcaError('serverInternal', 'The key of the CA is not here: a new OCSP responder can’t be certified.')
+    await running
+    const now = clock.now()
+    await load()
+    const certificate = await make(issuing, now)
+    await saveUnsaved()
+    return certificate
   }
 
   const maintain = async (): Promise<void> => {
@@ -124,6 +157,7 @@ export const createResponders = (deps: RespondersDeps): Responders => {
 
   return {
     current,
+    rotate,
     maintain: () => {
       running ??= maintain().finally(() => {
         running = null
@@ -132,6 +166,10 @@ export const createResponders = (deps: RespondersDeps): Responders => {
     },
   }
 }
+
+/** The one that was made last; all that end with their issuer end together. */
+const newestFirst = (a: Generation, b: Generation): number =>
+  b.responder.notAfter - a.responder.notAfter || b.responder.notBefore - a.responder.notBefore
 
 /** Checks that a generation is what it should be before anything is signed with it. Throws serverInternal that says what is wrong. */
 const readGeneration = (issuer: RespondersDeps['issuer'], { key, certificate }: ResponderKey, saved = true): Generation => {

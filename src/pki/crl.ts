@@ -27,18 +27,12 @@ import { oids } from './oids.js'
 /** One revoked certificate. `serial` is lower-case hex, `revokedAt` milliseconds since the epoch. */
 export type CrlEntry = { serial: string; revokedAt: number; reason: RevocationReason }
 
-/**
- * A signer that can take what it signs in parts. One that can't gets the list whole; node:crypto then copies it for its thread, which for a million entries
- * is another 50 MB.
- */
-export type CrlSigner = Signer & { begin?(): { update(part: Uint8Array): void; sign(): Promise<Uint8Array> } }
-
 export type CrlFacts = {
   issuer: {
     /** DER Name, and the key identifier that the issuer's certificate has. */
     subject: Uint8Array
     ski: Uint8Array
-    signer: CrlSigner
+    signer: Signer
   }
   /** Greater than that of every list before it with the same scope (§5.2.3). */
   number: bigint
@@ -88,7 +82,7 @@ export const encodeCrl = async (facts: CrlFacts): Promise<Uint8Array> => {
 /** What is hashed before others get the event loop: about a millisecond's work. */
 const partSize = 1 << 20
 
-const signInParts = async (signer: CrlSigner, tbs: Uint8Array): Promise<Uint8Array> => {
+const signInParts = async (signer: Signer, tbs: Uint8Array): Promise<Uint8Array> => {
   const signing = signer.begin?.()
   if (!signing) return signer.sign(tbs)
   for (let offset = 0; offset < tbs.length; offset += partSize) {

@@ -121,7 +121,10 @@ export const checkProfile = (p: Profile): string[] => {
   demand(someOf(p.extendedKeyUsage, ['serverAuth', 'clientAuth']), 'the key purposes must be serverAuth, clientAuth or both')
   demand(p.validityMs > 0 && p.validityMs <= p.maxValidityMs, 'the validity must be above zero and not above its maximum')
   demand(p.maxValidityMs <= longest, 'the maximum validity is over 200 days')
-  demand(p.statusPointers || p.maxValidityMs + p.backdateMs <= longestWithoutStatus, 'without OCSP and CRL the maximum validity is 7 days, backdating included')
+  demand(
+    p.statusPointers || p.maxValidityMs + p.backdateMs <= longestWithoutStatus,
+    'without OCSP and CRL the maximum validity is 7 days, backdating included',
+  )
   demand(p.statusPointers || p.mustStaple === 'never', 'must-staple needs OCSP')
   demand(p.backdateMs >= 0 && p.backdateMs <= longestBackdate, 'notBefore may lie at most an hour back')
   demand(/^[0-2](\.(0|[1-9]\d*))+$/.test(p.policy), 'the policy is not an object identifier')

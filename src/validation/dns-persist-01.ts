@@ -37,7 +37,12 @@ const judgeRecord = (record: PersistRecord, input: ValidationInput, accounts: re
   return { until: record.until }
 }
 
-const judge = (name: string, answer: Answer<string>, input: ValidationInput, options: DnsPersistOptions & { issuers: string[] }): ValidationResult => {
+const judge = (
+  name: string,
+  answer: Answer<string>,
+  input: ValidationInput,
+  options: DnsPersistOptions & { issuers: string[] },
+): ValidationResult => {
   const [issuer] = options.issuers
   const advice = `Publish: "${issuer}; accounturi=${input.accountUri}${input.wildcard ? '; policy=wildcard' : ''}".`
   const unproven = (code: 'dns' | 'malformed' | 'unauthorized', detail: string, evidence: Evidence): ValidationResult => ({
@@ -57,8 +62,14 @@ const judge = (name: string, answer: Answer<string>, input: ValidationInput, opt
     text,
     ...(record ? judgeRecord(record, input, accounts, options.clock.now()) : { why: fault, malformed: true }),
   }))
-  const evidence = { outcome: 'records', count: answer.records.length, records: answer.records.slice(0, SHOWN_RECORDS).map((text) => printable(text, 512)) }
-  const [best] = judged.filter((verdict) => 'until' in verdict).sort((a, b) => (b.until ?? Number.POSITIVE_INFINITY) - (a.until ?? Number.POSITIVE_INFINITY))
+  const evidence = {
+    outcome: 'records',
+    count: answer.records.length,
+    records: answer.records.slice(0, SHOWN_RECORDS).map((text) => printable(text, 512)),
+  }
+  const [best] = judged
+    .filter((verdict) => 'until' in verdict)
+    .sort((a, b) => (b.until ?? Number.POSITIVE_INFINITY) - (a.until ?? Number.POSITIVE_INFINITY))
   if (best) {
     const matched = { name, ...evidence, matched: printable(best.text, 512) }
     return { ok: true, evidence: matched, ...(best.until !== null && { validUntil: best.until }) }

@@ -43,6 +43,7 @@ const order = (authorizations: Authorization[], more: Partial<Order> = {}): Orde
   csr: null,
   certificateSerial: null,
   error: null,
+  replaces: null,
   authorizations,
   ...more,
 })

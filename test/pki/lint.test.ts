@@ -189,7 +189,11 @@ test('facts that the profile does not allow are found even where the certificate
     ['no names', { names: [] }, /there is no name/],
     ['short serial', { serial: '01' }, /serial 01 is not one/],
     ['serial of chance alone', { serial: `40${'0'.repeat(30)}` }, /is not one of 127 random bits/],
-    ['wrong form', { profile: profileNamed('xmpp-server'), names: facts.names }, /XmppAddr "example\.com" is not as the profile has it/],
+    [
+      'wrong form',
+      { profile: { ...profileNamed('xmpp-server'), requestableNameForms: [] }, names: facts.names },
+      /XmppAddr "example\.com" is not as the profile has it/,
+    ],
     ['upper case', { names: [{ form: 'dNSName', value: 'Example.com' }] }, /dNSName "Example\.com"/],
     ['wildcard within', { names: [{ form: 'dNSName', value: 'a.*.example.com' }] }, /dNSName "a\.\*\.example\.com"/],
     [

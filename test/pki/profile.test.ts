@@ -15,26 +15,26 @@ test('the built-in profiles are sound; the default comes first', () => {
   assert.deepEqual(builtinProfiles.flatMap(checkProfile), [])
   assert.deepEqual(
     builtinProfiles.map((p) => p.name),
-    ['xmpp-server', 'xmpp-server-3920'],
+    ['xmpp-server', 'xmpp-server-3920', 'xmpp-server-short', 'xmpp-hosted'],
   )
 })
 
-test('the profiles that are yet to come are only data', () => {
-  const short: Profile = {
-    ...server,
-    name: 'xmpp-server-short',
-    validityMs: 6 * day,
-    maxValidityMs: 7 * day,
-    statusPointers: false,
-    mustStaple: 'never',
-  }
-  const hosted: Profile = { ...server, name: 'xmpp-hosted', nameForms: ['SRVName'] }
-  assert.deepEqual([short, hosted].flatMap(checkProfile), [])
-  assert.deepEqual(names(hosted, 'example.com'), ['SRVName _xmpp-client.example.com', 'SRVName _xmpp-server.example.com'])
-  assert.throws(
-    () => names(hosted, '*.example.com'),
-    (error) => error instanceof IcaError && error.code === 'rejectedIdentifier' && /wildcard/.test(error.message),
+test('a service is named by its SRVName alone, a domain in all forms of the profile, each name once', () => {
+  const mixed: Profile = { ...server, identifierTypes: ['dns', 'srv'] }
+  assert.deepEqual(checkProfile(mixed), [])
+  const srv = (value: string) => ({ type: 'srv' as const, value })
+  assert.deepEqual(namesFor(profileNamed('xmpp-hosted'), [srv('_xmpp-server.example.com')]), [{ form: 'SRVName', value: '_xmpp-server.example.com' }])
+  assert.deepEqual(
+    namesFor(mixed, [srv('_xmpp-server.example.com'), srv('_xmpp-server.example.net'), { type: 'dns', value: 'example.com' }]).map((n) => n.value),
+    ['example.com', '_xmpp-client.example.com', '_xmpp-server.example.com', '_xmpp-server.example.net'],
   )
+  const refused = (profile: Profile, identifier: Parameters<typeof namesFor>[1][number], says: RegExp) =>
+    assert.throws(
+      () => namesFor(profile, [identifier]),
+      (error) => error instanceof IcaError && error.code === 'rejectedIdentifier' && says.test(error.message),
+    )
+  refused({ ...server, nameForms: ['SRVName'] }, { type: 'dns', value: '*.example.com' }, /wildcard/)
+  refused({ ...server, nameForms: ['dNSName'] }, srv('_xmpp-server.example.com'), /service/)
 })
 
 test('a profile that is not sound says why', () => {
@@ -42,6 +42,12 @@ test('a profile that is not sound says why', () => {
     [{ name: 'XMPP' }, /name must consist/],
     [{ description: '' }, /description/],
     [{ identifierTypes: [] }, /no identifier type/],
+    [{ identifierTypes: ['ip' as 'dns'] }, /identifier types must be some of dns, srv/],
+    [{ identifierTypes: ['srv'], nameForms: ['dNSName'] }, /srv identifiers need the name form SRVName/],
+    [{ identifierTypes: ['srv'], challengeTypes: ['http-01'] }, /srv identifiers need a challenge by DNS/],
+    [{ challengeTypes: [] }, /challenge types/],
+    [{ challengeTypes: ['dns-02' as 'dns-01'] }, /challenge types must be some of http-01/],
+    [{ requestableNameForms: ['iPAddress' as 'dNSName'] }, /requestable name forms/],
     [{ nameForms: [] }, /name forms/],
     [{ nameForms: ['dNSName', 'dNSName'] }, /name forms/],
     [{ keyKinds: ['P-256', 'DSA' as 'RSA'] }, /kinds of keys/],
