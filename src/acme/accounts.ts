@@ -6,6 +6,7 @@ import { type AccountKey, readJwk } from './account-key.js'
 import { type AccountHandler, type KeyHandler, payloadOf, requireRead } from './acme.js'
 import { checkUrl } from './authenticate.js'
 import { decodeJsonObject, type JsonObject } from './decode.js'
+import { readBinding } from './external-account.js'
 import { decodeJws, verifyJws } from './jws.js'
 import { problemAnswer } from './problem.js'
 import { renderAccount } from './render.js'
@@ -13,11 +14,19 @@ import { isId } from './urls.js'
 
 /** §7.3, §7.3.1. */
 export const newAccount: KeyHandler = async ({ ica, urls }, request) => {
-  const { contact, termsOfServiceAgreed, onlyReturnExisting } = payloadOf(request)
+  const { contact, termsOfServiceAgreed, onlyReturnExisting, externalAccountBinding: binding } = payloadOf(request)
   const { jwk, thumbprint, keyId } = request.key
   const { account, created } = await accounts.registerAccount(
     ica,
-    { jwk, thumbprint, keyId, contact, termsOfServiceAgreed, onlyReturnExisting },
+    {
+      jwk,
+      thumbprint,
+      keyId,
+      contact,
+      termsOfServiceAgreed,
+      onlyReturnExisting,
+      externalAccount: binding === undefined ? undefined : () => readBinding(ica, binding, urls.newAccount, thumbprint),
+    },
     request.who,
   )
   return { status: created ? 201 : 200, location: urls.account(account.id), json: renderAccount(urls, account) }

@@ -9,11 +9,13 @@ export const renderDirectory = (ica: Pick<Ica, 'settings' | 'profiles' | 'valida
   newAuthz: urls.newAuthz,
   revokeCert: urls.revokeCert,
   keyChange: urls.keyChange,
+  renewalInfo: urls.renewalInfo,
   meta: {
     termsOfService: ica.settings.termsOfService,
     website: ica.settings.website,
     caaIdentities: ica.settings.caaIdentities,
     profiles: Object.fromEntries([...ica.profiles.values()].map((profile) => [profile.name, profile.description])),
+    ...(ica.settings.externalAccounts === 'required' && { externalAccountRequired: true }),
     ...Object.assign({}, ...ica.validators.map((validator) => validator.directoryMeta)),
   },
 })

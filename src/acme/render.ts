@@ -1,5 +1,6 @@
 /** The resources of RFC 8555 §7.1 as JSON, from the model's rows and the time. */
 import type { Ica } from '../issuance/ica.js'
+import type { RenewalInfo } from '../issuance/renewal.js'
 import { type AuthorizationStatus, authorizationStatus, orderStatus } from '../issuance/status.js'
 import type { Account, Authorization, Challenge, Order } from '../model.js'
 import type { Urls } from './urls.js'
@@ -7,15 +8,16 @@ import type { Urls } from './urls.js'
 /** RFC 3339, in whole seconds of UTC. */
 export const renderTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`
 
-/** §7.1.2. The key is left out: its holder has it. */
+/** §7.1.2, with the binding as it was sent (§7.3.4). The key is left out: its holder has it. */
 export const renderAccount = (urls: Urls, account: Account) => ({
   status: account.status,
   contact: account.contact,
   termsOfServiceAgreed: account.termsAgreedAt !== null,
   orders: urls.orders(account.id),
+  ...(account.externalAccount && { externalAccountBinding: account.externalAccount.binding }),
 })
 
-/** §7.1.3, with the `profile` of draft-ietf-acme-profiles. */
+/** §7.1.3, with the `profile` of draft-ietf-acme-profiles and the `replaces` of RFC 9773 §5. */
 export const renderOrder = (urls: Urls, order: Order, now: number) => ({
   status: orderStatus(order, now),
   expires: renderTime(order.expiresAt),
@@ -24,9 +26,16 @@ export const renderOrder = (urls: Urls, order: Order, now: number) => ({
   ...(order.notBefore !== null && { notBefore: renderTime(order.notBefore) }),
   ...(order.notAfter !== null && { notAfter: renderTime(order.notAfter) }),
   ...(order.error && { error: order.error }),
+  ...(order.replaces !== null && { replaces: order.replaces }),
   authorizations: order.authorizations.map((a) => urls.authorization(a.id)),
   finalize: urls.finalize(order.id),
   ...(order.certificateSerial !== null && { certificate: urls.certificate(order.certificateSerial) }),
+})
+
+/** RFC 9773 §4.2. */
+export const renderRenewalInfo = ({ start, end, explanationUrl }: RenewalInfo) => ({
+  suggestedWindow: { start: renderTime(start), end: renderTime(end) },
+  ...(explanationUrl !== null && { explanationURL: explanationUrl }),
 })
 
 /** §7.1.4: of an authorization that is decided, what decided it. */

@@ -15,6 +15,7 @@ import { renderDirectory } from './directory.js'
 import { createNonces } from './nonce.js'
 import * as orders from './orders.js'
 import { answerWithProblem, notFound, onlyMethods } from './problem.js'
+import { renewalInfo } from './renewal-info.js'
 import { createUrls, isId } from './urls.js'
 
 /** Who may sign for a resource, and what is done then. */
@@ -92,6 +93,11 @@ export const createAcmeRouter = async (ica: Ica, queue: ValidationQueue, baseUrl
     },
     async () => ({ status: 204 }),
   )
+  // RFC 9773 §4.1: public, and not signed.
+  router
+    .route('/renewal-info/:id')
+    .get(async (request, response) => send(response, await renewalInfo(acme, request.params.id)))
+    .all(onlyMethods('GET', 'HEAD'))
   resource('/new-account', { key: accounts.newAccount })
   resource('/account/:id', { account: accounts.account })
   resource('/account/:id/orders', { account: accounts.accountOrders })

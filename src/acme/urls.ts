@@ -16,6 +16,8 @@ export const createUrls = (baseUrl: string, account: (id: string) => string) => 
     newOrder: `${root}/new-order`,
     revokeCert: `${root}/revoke-cert`,
     keyChange: `${root}/key-change`,
+    /** RFC 9773 §4.1: the identifier of a certificate follows after a slash. */
+    renewalInfo: `${root}/renewal-info`,
     account,
     orders: (accountId: string) => `${account(accountId)}/orders`,
     order: (id: string) => `${root}/order/${id}`,

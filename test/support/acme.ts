@@ -109,7 +109,7 @@ export type AcmeClient = {
   newOrder(names: string[], more?: object): Promise<Reply>
 }
 
-type Directory = Record<'newNonce' | 'newAccount' | 'newOrder' | 'revokeCert' | 'keyChange', string> & { meta: Record<string, unknown> }
+type Directory = Record<'newNonce' | 'newAccount' | 'newOrder' | 'newAuthz' | 'revokeCert' | 'keyChange', string> & { meta: Record<string, unknown> }
 
 /** A client with its own key and no account yet. */
 export const createAcmeClient = async (directoryUrl: string, key = newKey()): Promise<AcmeClient> => {

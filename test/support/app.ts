@@ -12,6 +12,9 @@ import express from 'express'
 import { createAcmeRouter } from '../../src/acme/router.js'
 import { createValidationQueue } from '../../src/issuance/challenges.js'
 import type { Ica, Settings } from '../../src/issuance/ica.js'
+import { noLimits } from '../../src/issuance/limits.js'
+import { createPolicies } from '../../src/issuance/policies.js'
+import { createSealer } from '../../src/keystore/seal.js'
 import type { Log } from '../../src/log.js'
 import type { ChallengeType } from '../../src/model.js'
 import { type Issuer, newSerial, type StatusUrls } from '../../src/pki/certificate.js'
@@ -129,8 +132,13 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
       validationDelaysMs: [50],
       maxIdentifiers: 100,
       crlShards: 1,
+      externalAccounts: 'off',
+      // Tests have one address and few accounts; those of the limits say which they want.
+      limits: noLimits,
       ...options.settings,
     },
+    policies: createPolicies(store, clock),
+    sealer: createSealer('a passphrase of the tests', async () => Buffer.from('salt')),
     afterRevocation: (_, serial) => revoked.push(serial),
   }
   const queue = createValidationQueue(ica)

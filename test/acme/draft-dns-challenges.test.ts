@@ -1,0 +1,187 @@
+/** dns-account-01, dns-persist-01 and tls-alpn-01 through the whole program, against a real DNS server and a real TLS server. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { after, before, beforeEach, test } from 'node:test'
+import { createSecureContext } from 'node:tls'
+import { dns01 } from '../../src/validation/dns-01.js'
+import { accountLabel, dnsAccount01 } from '../../src/validation/dns-account-01.js'
+import { dnsPersist01 } from '../../src/validation/dns-persist-01.js'
+import { createPorts } from '../../src/validation/net.js'
+import { hashedAccountUri } from '../../src/validation/persist-record.js'
+import { tlsAlpn01 } from '../../src/validation/tls-alpn-01.js'
+import { keyAuthorizationDigest } from '../../src/validation/validator.js'
+import { type AcmeClient, createAcmeClient } from '../support/acme.js'
+import { createTestApp, type TestApp } from '../support/app.js'
+import { type DnsServer, startDnsServer } from '../support/dns-server.js'
+import { challengeOf, finalize, leafOf, orderFor, prove, srvId } from '../support/flow.js'
+import { startTlsTarget, type Target } from '../support/http-target.js'
+import { selfSigned, x509 } from '../support/self-signed.js'
+
+let app: TestApp
+let dns: DnsServer
+let client: AcmeClient
+/** What the TLS server at the tls-alpn-01 port shows: set by the test. */
+let target: Target
+let shown: { key: string; cert: string }
+before(async () => {
+  dns = await startDnsServer(['test'])
+  shown = await selfSigned('nobody.test')
+  target = await startTlsTarget({ ALPNProtocols: ['acme-tls/1'], SNICallback: (_, done) => done(null, createSecureContext(shown)) }, () => {})
+  const ports = createPorts({ servers: [dns.address], lab: true, tlsAlpn01Port: target.port })
+  app = await createTestApp({
+    validators: (base, clock) => [
+      dns01(ports),
+      tlsAlpn01(ports),
+      dnsAccount01(ports),
+      dnsPersist01({ resolver: ports.resolver, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
+    ],
+  })
+  client = await createAcmeClient(app.directory)
+  await client.register()
+})
+after(async () => {
+  await app.close()
+  await target.close()
+  await dns.close()
+})
+beforeEach(() => dns.clear())
+
+let count = 0
+const newName = (): string => `n${++count}.dns.test`
+const status = async (url: string, type: string, by = client) => (await prove(by, url, type)).json.status
+const authorizationOf = async (name: string): Promise<string> => (await client.newOrder([name])).json.authorizations[0]
+const tokenOf = async (url: string, type: string): Promise<string> => challengeOf(await client.post(url), type).token
+const mine = () => `ca.test; accounturi=${client.kid}`
+
+test('draft-ietf-acme-dns-account-label §3.2: the record stands below the label of the account, and counts for wildcards', async () => {
+  const name = newName()
+  const order = await client.newOrder([`*.${name}`])
+  const [url] = order.json.authorizations
+  const expected = keyAuthorizationDigest(`${await tokenOf(url, 'dns-account-01')}.${client.key.thumbprint}`).toString('base64url')
+  dns.set(`${accountLabel(client.kid as string)}._acme-challenge.${name}`, 'TXT', expected)
+  assert.equal(await status(url, 'dns-account-01'), 'valid')
+  await leafOf(client, await finalize(client, order, { dns: [`*.${name}`] }))
+})
+
+test('draft-ietf-acme-dns-account-label §3.2: the record of dns-01 does not prove it', async () => {
+  const name = newName()
+  const url = await authorizationOf(name)
+  const digest = keyAuthorizationDigest(`${await tokenOf(url, 'dns-account-01')}.${client.key.thumbprint}`).toString('base64url')
+  dns.set(`_acme-challenge.${name}`, 'TXT', digest)
+  assert.equal(await status(url, 'dns-account-01'), 'invalid')
+})
+
+test('draft-ietf-acme-dns-persist §3.1: the challenge has the names of the issuer and no token', async () => {
+  const challenge = challengeOf(await client.post(await authorizationOf(newName())), 'dns-persist-01')
+  const { url, ...rest } = challenge
+  assert.ok(url)
+  assert.deepEqual(rest, { type: 'dns-persist-01', status: 'pending', 'issuer-domain-names': ['ca.test'], issuerDomainNames: ['ca.test'] })
+  const reply = await client.post(url)
+  assert.deepEqual(reply.json, challenge)
+})
+
+test('draft-ietf-acme-dns-persist §3.2: the directory has what it takes to publish a record beforehand', async () => {
+  const { meta } = client.directory
+  assert.deepEqual([meta.issuerDomainNames, meta.accountHashPrefix], [['ca.test'], `${app.base}/acme/account-hash/`])
+  for (const name of meta.issuerDomainNames as string[]) assert.ok((meta.caaIdentities as string[]).includes(name))
+})
+
+test('draft-ietf-acme-dns-persist §4: one record proves order after order of the account, and of no other', async () => {
+  const name = newName()
+  dns.set(`_validation-persist.${name}`, 'TXT', 'other.test; accounturi=x', mine())
+  const order = await client.newOrder([name])
+  assert.equal(await status(order.json.authorizations[0], 'dns-persist-01'), 'valid')
+  await leafOf(client, await finalize(client, order, { dns: [name] }))
+  await client.post(order.json.authorizations[0], { status: 'deactivated' })
+  assert.equal(await status(await authorizationOf(name), 'dns-persist-01'), 'valid')
+
+  const other = await createAcmeClient(app.directory)
+  await other.register()
+  const foreign = await other.newOrder([name])
+  const refused = await prove(other, foreign.json.authorizations[0], 'dns-persist-01')
+  assert.equal(refused.json.status, 'invalid')
+  assert.match(refused.json.challenges[0].error.detail, /another account/)
+})
+
+test('draft-ietf-acme-dns-persist §4.1 (revision 02): the hashed URI of the account, for this name or for any', async () => {
+  const account = { thumbprint: client.key.thumbprint, accountUri: client.kid as string }
+  const hashed = (domain: string) => hashedAccountUri(client.directory.meta.accountHashPrefix as string, domain, account)
+  const [first, second, third] = [newName(), newName(), newName()]
+  dns.set(`_validation-persist.${first}`, 'TXT', `ca.test; accounturi=${hashed(first)}`)
+  dns.set(`_validation-persist.${second}`, 'TXT', `ca.test; accounturi=${hashed('*')}`)
+  dns.set(`_validation-persist.${third}`, 'TXT', `ca.test; accounturi=${hashed(first)}`)
+  const results = []
+  for (const name of [first, second, third]) results.push(await status(await authorizationOf(name), 'dns-persist-01'))
+  assert.deepEqual(results, ['valid', 'valid', 'invalid'])
+})
+
+test('draft-ietf-acme-dns-persist §5: a wildcard needs policy=wildcard', async () => {
+  const name = newName()
+  dns.set(`_validation-persist.${name}`, 'TXT', mine())
+  assert.equal(await status(await authorizationOf(`*.${name}`), 'dns-persist-01'), 'invalid')
+  dns.set(`_validation-persist.${name}`, 'TXT', `${mine()}; policy=WildCard`)
+  assert.equal(await status(await authorizationOf(`*.${name}`), 'dns-persist-01'), 'valid')
+})
+
+test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistUntil, and nothing is issued on it after', async () => {
+  const name = newName()
+  const until = Math.floor(app.clock.now() / 1000) + 3 * 86_400
+  dns.set(`_validation-persist.${name}`, 'TXT', `${mine()}; persistUntil=${until}`)
+  const order = await client.newOrder([name])
+  const authorization = await prove(client, order.json.authorizations[0], 'dns-persist-01')
+  assert.deepEqual([authorization.json.status, Date.parse(authorization.json.expires)], ['valid', until * 1000])
+  app.clock.skew = 4 * 86_400_000
+  await client.post(client.directory.newOrder) // for a nonce of that time
+  try {
+    assert.equal((await client.post(order.headers.get('location') as string)).json.status, 'invalid')
+    assert.equal((await finalize(client, order, { dns: [name] })).status, 403)
+    assert.equal(await status(await authorizationOf(name), 'dns-persist-01'), 'invalid')
+  } finally {
+    app.clock.skew = 0
+    await client.post(client.directory.newOrder)
+  }
+})
+
+test('dns-persist-01 and dns-account-01 prove services too, each below the service', async () => {
+  const service = `_xmpp-server.${newName()}`
+  dns.set(`_validation-persist.${service}`, 'TXT', mine())
+  const order = await orderFor(client, [srvId(service)])
+  assert.equal(await status(order.json.authorizations[0], 'dns-persist-01'), 'valid')
+  await leafOf(client, await finalize(client, order, { srv: [service] }))
+})
+
+/** The certificate of RFC 8737 §3 for `name`. */
+const answerFor = async (name: string, keyAuthorization: string, critical = true) => {
+  const digest = createHash('sha256').update(keyAuthorization).digest()
+  const extension = new x509.Extension('1.3.6.1.5.5.7.1.31', critical, Buffer.concat([Buffer.of(4, 32), digest]))
+  return selfSigned(name, [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]), extension])
+}
+
+test('RFC 8737 §3: a certificate with the digest of the key authorization proves the name', async () => {
+  const name = newName()
+  dns.set(name, 'A', '127.0.0.1')
+  const order = await client.newOrder([name])
+  const [url] = order.json.authorizations
+  shown = await answerFor(name, `${await tokenOf(url, 'tls-alpn-01')}.${client.key.thumbprint}`)
+  assert.equal(await status(url, 'tls-alpn-01'), 'valid')
+  await leafOf(client, await finalize(client, order, { dns: [name] }))
+})
+
+test('RFC 8737 §3: one that is not for this challenge, or whose extension is not critical, does not', async () => {
+  for (const change of [{ keyAuthorization: 'another' }, { critical: false }]) {
+    const name = newName()
+    dns.set(name, 'A', '127.0.0.1')
+    const url = await authorizationOf(name)
+    const right = `${await tokenOf(url, 'tls-alpn-01')}.${client.key.thumbprint}`
+    shown = await answerFor(name, change.keyAuthorization ?? right, change.critical)
+    assert.equal(await status(url, 'tls-alpn-01'), 'invalid')
+  }
+})
+
+test('RFC 8737 §3: wildcards and services have no such challenge', async () => {
+  const name = newName()
+  for (const order of [await client.newOrder([`*.${name}`]), await orderFor(client, [srvId(`_xmpp-server.${name}`)])]) {
+    const { challenges } = (await client.post(order.json.authorizations[0])).json
+    assert.ok(!challenges.some((c: { type: string }) => c.type === 'tls-alpn-01'))
+  }
+})
