@@ -35,13 +35,17 @@ export const cacheFields = (
 ]
 
 /** Whether the client has this version already (RFC 9110 §13.2.2: If-None-Match decides where it is present). */
-export const isUnchanged = (req: IncomingMessage, etag: string, lastModified: number): boolean => {
-  const none = req.headers['if-none-match']
+export const isUnchanged = (
+  fields: { 'if-none-match'?: string | undefined; 'if-modified-since'?: string | undefined },
+  etag: string,
+  lastModified: number,
+): boolean => {
+  const none = fields['if-none-match']
   if (none !== undefined) {
     const opaque = (tag: string): string => tag.trim().replace(/^W\//, '')
     return none.trim() === '*' || none.split(',').some((tag) => opaque(tag) === etag)
   }
-  const since = Date.parse(req.headers['if-modified-since'] ?? '')
+  const since = Date.parse(fields['if-modified-since'] ?? '')
   return Math.floor(lastModified / 1000) * 1000 <= since
 }
 
@@ -65,7 +69,7 @@ export const sendResource = (req: IncomingMessage, res: ServerResponse, resource
   // A strong tag names octets, so the two codings have two of them (RFC 9110 §8.8.3.3).
   const etag = gzip ? resource.etag.replace(/"$/, '-gzip"') : resource.etag
   const fields = [...cacheFields({ ...resource, etag }, now), ...(resource.gzip === undefined ? [] : ['Vary', 'Accept-Encoding'])]
-  if (isUnchanged(req, etag, resource.lastModified)) {
+  if (isUnchanged(req.headers, etag, resource.lastModified)) {
     res.writeHead(304, fields).end()
     return
   }

@@ -6,9 +6,11 @@ import type { Responders } from '../issuance/responder.js'
 import { equalBytes } from '../pki/bytes.js'
 import { type CertId, type CertIdIssuer, hashIssuer } from '../pki/ocsp-certid.js'
 import type { OcspRequest } from '../pki/ocsp-request.js'
-import { encodeOcspError, encodeOcspResponse, type OcspError, type SingleResponse } from '../pki/ocsp-response.js'
+import { assembleOcspResponse, encodeOcspError, encodeResponseData, type OcspError, type SingleResponse } from '../pki/ocsp-response.js'
 import type { Store } from '../store/store.js'
 import { cacheFields } from './http.js'
+import type { Sign } from './signing-queue.js'
+import type { Wire } from './wire.js'
 
 /** Octets to be sent with the media type application/ocsp-response. */
 export type OcspAnswer = {
@@ -17,6 +19,8 @@ export type OcspAnswer = {
   says: SingleResponse['status']['status'] | OcspError | 'several'
   /** Null for what no cache may keep: errors, unknown, and what was made for one request. */
   shared: SharedAnswer | null
+  /** Kept by the fast path, from the first time that it gives this answer. */
+  wire?: Wire | null
 }
 
 /** Times in milliseconds since the epoch. */
@@ -80,7 +84,7 @@ const maxSerialDigits = 40
  * @throws IcaError('unavailable') where the database or a valid responder is missing
  */
 export const makeAnswer = async (
-  { clock, store }: { clock: Clock; store: Pick<Store, 'certificateStatus'> },
+  { clock, store, sign }: { clock: Clock; store: Pick<Store, 'certificateStatus'>; sign: Sign },
   validityMs: number,
   issuer: KnownIssuer,
   { certIds, nonce }: OcspRequest,
@@ -99,7 +103,8 @@ export const makeAnswer = async (
     const status = statuses[i] as (typeof statuses)[number]
     return { certId, status, thisUpdate, nextUpdate: until(status.status === 'unknown' ? unknownValidityMs : validityMs) }
   })
-  const body = await encodeOcspResponse(responder, { producedAt: thisUpdate, answers, nonce })
+  const data = encodeResponseData(responder, { producedAt: thisUpdate, answers, nonce })
+  const body = assembleOcspResponse(responder, data, await sign(responder.signer, data))
 
   const says = answers.length === 1 ? (answers[0] as SingleResponse).status.status : 'several'
   const isShared = nonce === null && (says === 'good' || says === 'revoked')

@@ -29,7 +29,7 @@ export const decodeOcspPath = (path: string): Uint8Array | null => {
 const send = (req: IncomingMessage, res: ServerResponse, clock: Clock, { body, shared }: OcspAnswer): void => {
   const now = clock.now()
   const cache = !shared ? ['Cache-Control', 'no-store'] : now < shared.staleAt ? shared.fields : cacheFieldsAt(shared, now)
-  if (shared && req.method !== 'POST' && isUnchanged(req, shared.etag, shared.thisUpdate)) {
+  if (shared && req.method !== 'POST' && isUnchanged(req.headers, shared.etag, shared.thisUpdate)) {
     res.writeHead(304, cache).end()
     return
   }

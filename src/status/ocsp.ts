@@ -12,6 +12,7 @@ import { encodeOcspRequest, type OcspRequest, readOcspRequest } from '../pki/ocs
 import type { Store } from '../store/store.js'
 import { createBoundedMap } from './bounded-map.js'
 import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, makeAnswer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
+import { createSigningQueue } from './signing-queue.js'
 
 export type OcspDeps = {
   clock: Clock
@@ -37,6 +38,8 @@ export type OcspCounts = Record<OcspAnswer['says'] | 'hits' | 'signed' | 'overdu
 export type OcspService = {
   /** Never rejects: what can't be answered is answered with an OCSP error. Not a promise where the answer is in memory. */
   answer(request: Uint8Array): OcspAnswer | Promise<OcspAnswer>
+  /** What is in memory for a request, given with one character for each octet, where that needs nothing further. */
+  held(request: string): OcspAnswer | undefined
   /** Drops what is held of a certificate, and what is being signed of it. Call it when a revocation is durable. */
   invalidate(issuerId: string, serial: string): void
   /** Drops everything that is held. */
@@ -108,6 +111,7 @@ const retryMs = 5000
 
 export const createOcspService = (deps: OcspDeps): OcspService => {
   const { clock } = deps
+  const making = { ...deps, sign: createSigningQueue() }
   const { validityMs, cacheSize } = { ...defaults, ...deps.settings }
   const issuers = deps.issuers.map(knownIssuer)
   const memory = createMemory(cacheSize)
@@ -116,7 +120,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
 
   const sign = async (issuer: KnownIssuer, request: OcspRequest): Promise<OcspAnswer> => {
     try {
-      const answer = await makeAnswer(deps, validityMs, issuer, request)
+      const answer = await makeAnswer(making, validityMs, issuer, request)
       counts.signed++
       failure.over()
       return answer
@@ -168,16 +172,19 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     return answer instanceof Promise ? answer.catch(asError).then(count) : count(answer)
   }
 
+  const held = (request: string): OcspAnswer | undefined => {
+    const found = request.length <= maxKey ? memory.held.get(request) : undefined
+    if (!found?.shared) return undefined
+    const now = clock.now()
+    if (now >= found.shared.refreshAt) return undefined
+    counts.hits++
+    if (now >= found.shared.staleAt) counts.overdue++
+    return count(found)
+  }
+
   return {
-    answer: (request) => {
-      const held = request.length <= maxKey ? memory.held.get(latin1(request)) : undefined
-      if (!held?.shared) return answerSlowly(request)
-      const now = clock.now()
-      if (now >= held.shared.refreshAt) return answerSlowly(request)
-      counts.hits++
-      if (now >= held.shared.staleAt) counts.overdue++
-      return count(held)
-    },
+    answer: (request) => (request.length <= maxKey && held(latin1(request))) || answerSlowly(request),
+    held,
     invalidate: (issuerId, serial) => {
       for (const issuer of issuers) if (issuer.id === issuerId) for (const key of keysOf(issuer, serial)) invalidate(memory, key)
     },

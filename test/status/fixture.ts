@@ -201,3 +201,14 @@ export const testResponders = async (issuer: Issuer, store: TestStore, clock: Re
   await responders.maintain()
   return responders
 }
+
+/** A small generator with a fixed seed (xorshift32), so that a failure can be repeated. */
+export const random = (seed: number) => {
+  let state = seed
+  return (below: number): number => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % below
+  }
+}

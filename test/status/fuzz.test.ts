@@ -4,18 +4,7 @@ import { explicit, implicit, sequence } from '../../src/pki/der.js'
 import { encodeCertId } from '../../src/pki/ocsp-certid.js'
 import { encodeOcspRequest, readOcspRequest } from '../../src/pki/ocsp-request.js'
 import { createOcspService } from '../../src/status/ocsp.js'
-import { start, testClock, testHierarchy, testLog, testResponders, testStore } from './fixture.js'
-
-/** A small generator with a fixed seed (xorshift32), so that a failure can be repeated. */
-const random = (seed: number) => {
-  let state = seed
-  return (below: number): number => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % below
-  }
-}
+import { random, start, testClock, testHierarchy, testLog, testResponders, testStore } from './fixture.js'
 
 /** One to four changes: bits, octets, cuts, copies, insertions. */
 const mutate = (bytes: Uint8Array, pick: (below: number) => number): Uint8Array => {
