@@ -25,7 +25,7 @@ const checkNode = () => {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major >= 24 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19)) return
   throw new Stop(
-    `xmpp-ica needs Node 20.19, 22.12, 24 or newer; this is ${process.version} (${process.execPath}).\nInstall a newer one from your distribution or https://nodejs.org and start again.`,
+    `this needs Node 20.19, 22.12, 24 or newer; found is ${process.version} (${process.execPath}).\nInstall a newer one from your distribution or https://nodejs.org and start again.`,
   )
 }
 

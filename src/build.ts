@@ -1,5 +1,5 @@
 /** The wiring: everything that the program consists of is made here and handed to what needs it. Nothing else makes anything for others. */
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Router } from 'express'
 import { createAcmeRouter } from './acme/router.js'
 import type { Facts } from './api/facts.js'
@@ -8,12 +8,14 @@ import type { Config } from './config.js'
 import { createValidationQueue, type ValidationQueue } from './issuance/challenges.js'
 import { type CrlPublisher, createCrlPublisher } from './issuance/crls.js'
 import type { Ica } from './issuance/ica.js'
+import { createPolicies } from './issuance/policies.js'
 import { createResponders, type Responders } from './issuance/responder.js'
+import { createSealer } from './keystore/seal.js'
 import type { Keystore } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
 import type { Meter } from './metrics.js'
-import type { StatusUrls } from './pki/certificate.js'
+import type { Issuer, StatusUrls } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
 import { createCrlShelf } from './status/crl-shelf.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
@@ -99,7 +101,13 @@ const settingsOf = (config: Config): Ica['settings'] => ({
   validationDelaysMs: config.lab ? [500, 1000, 2000] : [2000, 5000, 15_000, 30_000],
   maxIdentifiers: 100,
   crlShards,
+  externalAccounts: config.externalAccounts,
+  limits: config.limits,
 })
+
+/** The salt of what is sealed in this database; made when the first secret comes. */
+const sealingSalt = async (store: Store): Promise<Uint8Array> =>
+  Buffer.from(await store.settingOnce('sealing-salt', () => randomBytes(16).toString('base64url')), 'base64url')
 
 /** The pipeline. `afterRevocation` is called when a revocation is durable. */
 export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation']): Ica => {
@@ -107,14 +115,15 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation']): I
   const { intermediate, root } = keystore
   const ports = createPorts({ servers: config.dnsServers, lab: config.lab, http01Port: config.http01Port, tlsAlpn01Port: config.tlsAlpn01Port })
   const persist = { clock, issuerDomainNames: config.caaIdentities, accountHashPrefix: `${config.url}/acme/account-hash/` }
-  const ownKeys = new Set([intermediate.publicKey.keyId, root.publicKey.keyId])
+  const issuers = [intermediate, ...keystore.retired]
+  const ownKeys = new Set([...issuers, root].map(({ publicKey }) => publicKey.keyId))
   return {
     clock,
     log,
     store,
     metrics: meter,
     issuer: intermediate,
-    chainsOf: () => [intermediate.chain],
+    chainsOf: (issuerId) => [(issuers.find(({ id }) => id === issuerId) ?? intermediate).chain],
     profiles: config.profiles,
     defaultProfile: config.defaultProfile,
     validators: [http01(ports), dns01(ports), tlsAlpn01(ports), dnsAccount01(ports), dnsPersist01({ ...persist, resolver: ports.resolver })],
@@ -123,17 +132,35 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation']): I
     statusUrls: (shard) => statusUrls(config, intermediate.id, shard),
     isOwnKey: (keyId) => ownKeys.has(keyId),
     settings: settingsOf(config),
+    policies: createPolicies(store, clock),
+    sealer: createSealer(core.passphrase, () => sealingSalt(store)),
     afterRevocation,
   }
 }
 
+/** The OCSP responders of one of the CA's issuers. */
+export const respondersOf = ({ clock, log, store }: Core, issuer: Issuer, serviceKeys: ServiceKeys, onReplaced?: () => void): Responders =>
+  createResponders({ clock, log, issuer, issuing: { issuer, store }, keys: serviceKeys.respondersOf(issuer), ...(onReplaced && { onReplaced }) })
+
+/** The first, which is the issuer's that signs leaves, with the maintenance of all. */
+const togetherWithFirst = (all: Responders[]): Responders => ({
+  ...(all[0] as Responders),
+  maintain: async () => {
+    for (const one of all) await one.maintain()
+  },
+})
+
 /** Everything that the running CA consists of, not yet started. */
 export const buildCa = (core: Core, version: string): Ca => {
   const { config, clock, log, store, keystore, passphrase } = core
-  const { intermediate, root } = keystore
+  const { intermediate, root, retired } = keystore
   const serviceKeys = openServiceKeys(config.dataFolder, passphrase, log)
-  const responders = createResponders({ clock, log, issuer: intermediate, issuing: { issuer: intermediate, store }, keys: serviceKeys.responders })
-  const ocsp = createOcspService({ clock, log, store, issuers: [{ ...intermediate, responders }] })
+  const issuers = [intermediate, ...retired].map((issuer) => ({
+    ...issuer,
+    responders: respondersOf(core, issuer, serviceKeys, () => ocsp.clear()),
+  }))
+  const responders = togetherWithFirst(issuers.map((issuer) => issuer.responders))
+  const ocsp = createOcspService({ clock, log, store, issuers })
   const shelf = createCrlShelf({ clock, log, store })
   const shards = Array.from({ length: crlShards }, (_, shard) => shard)
   const crls = createCrlPublisher({
@@ -141,7 +168,7 @@ export const buildCa = (core: Core, version: string): Ca => {
     log,
     store,
     sources: [
-      { issuer: intermediate, shards, shardUrl: (shard) => statusUrls(config, intermediate.id, shard).crl },
+      ...issuers.map((issuer) => ({ issuer, shards, shardUrl: (shard: number) => statusUrls(config, issuer.id, shard).crl })),
       ...(root.issuer ? [{ issuer: root.issuer, shards: [], shardUrl: () => '' }] : []),
     ],
     onPublished: (crl) => shelf.put(crl),
@@ -169,6 +196,7 @@ export const buildCa = (core: Core, version: string): Ca => {
     certificates: [
       { id: root.id, role: 'root', der: root.certificate, notBefore: readCertificate(root.certificate).notBefore },
       { id: intermediate.id, role: 'intermediate', der: intermediate.certificate, notBefore: intermediate.notBefore },
+      ...retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
     ],
   })
   const facts = factsOf(config, keystore, version)

@@ -5,6 +5,9 @@
 import ipaddr from 'ipaddr.js'
 import { z } from 'zod'
 
+import { externalAccountModes } from './issuance/ica.js'
+import { defaultLimits, parseLimits, showLimits } from './issuance/limits.js'
+
 /** Where to listen. Host `*` is every address of the machine, `localhost` is 127.0.0.1 and ::1. */
 export type Address = { host: string; port: number }
 /** An address with the length of its network part. */
@@ -206,6 +209,18 @@ const keys = {
     standard: 'the host of `ICA_URL`',
     trust: 'Use names that are yours.',
     type: text(list),
+  },
+  ICA_EAB: {
+    purpose: 'External account binding (RFC 8555 §7.3.4): `off`, `optional`, or `required` for a new account. Keys are made by `xmpp-ica eab create`.',
+    standard: '`off`',
+    trust: 'With `required`, only who was given a key can have an account.',
+    type: z.enum(externalAccountModes, { error: `is none of ${externalAccountModes.join(', ')}` }),
+  },
+  ICA_LIMITS: {
+    purpose: `Rate limits that differ from the defaults, as \`name=count/time\` or \`name=off\`, separated by commas; \`off\` alone for none. For one account or domain: \`xmpp-ica limit\`.`,
+    standard: showLimits(defaultLimits).replaceAll(/[^ ]+/g, (limit) => `\`${limit}\``),
+    trust: 'They keep one client from using up the CA, and the DNS of others, for all.',
+    type: text(parseLimits),
   },
   ICA_TERMS_URL: {
     purpose: 'Terms of service that ACME clients agree to.',

@@ -6,9 +6,11 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import dotenv from 'dotenv'
 import ipaddr from 'ipaddr.js'
+import { type Address, type logLevels, type Network, readNetworks, readValues, unknownKeys, type Values } from './config-keys.js'
+import type { ExternalAccountMode } from './issuance/ica.js'
+import { defaultLimits, type Limits } from './issuance/limits.js'
 import type { Profile } from './pki/profile.js'
 import { readProfiles } from './profiles.js'
-import { type Address, type logLevels, type Network, readNetworks, readValues, unknownKeys, type Values } from './config-keys.js'
 
 export type Config = {
   /** Base URL of web and ACME, without a slash at the end. */
@@ -42,6 +44,8 @@ export type Config = {
   caaIdentities: string[]
   termsUrl: string
   cpsUrl: string
+  externalAccounts: ExternalAccountMode
+  limits: Limits
 }
 
 /** What is wrong with a configuration: one line for each mistake. */
@@ -175,6 +179,8 @@ export const parseConfig = (environment: Record<string, string | undefined>, fol
     caaIdentities: values.ICA_CAA_IDENTITIES ?? [url.hostname],
     termsUrl: values.ICA_TERMS_URL ?? `${url.origin}/terms`,
     cpsUrl: values.ICA_CPS_URL ?? `${url.origin}/cps`,
+    externalAccounts: values.ICA_EAB ?? 'off',
+    limits: values.ICA_LIMITS ?? defaultLimits,
   }
 }
 

@@ -8,7 +8,7 @@ import { explainInventory, inspectKeystore, KeystoreError, openKey, openKeystore
 import { type Issuer, newSerial, type StatusUrls } from './pki/certificate.js'
 import { intermediateRequest, makeIntermediate, makeRoot, type Subject } from './pki/hierarchy.js'
 import { readIssuer } from './pki/issuer.js'
-import { nodeSigner } from './pki/keys.js'
+import { nodeSigner, type Signer } from './pki/keys.js'
 import { pemEncode } from './pki/pem.js'
 import { encryptPrivateKey } from './pki/private-keys.js'
 import { type CertificateInfo, readCertificate } from './pki/read-certificate.js'
@@ -16,14 +16,14 @@ import { type CertificateInfo, readCertificate } from './pki/read-certificate.js
 const day = 86_400_000
 /** Long enough that nobody has to hand out a new root soon; the intermediate is to be replaced well before. */
 const rootLifetime = 20 * 365 * day
-const intermediateLifetime = 10 * 365 * day
+export const intermediateLifetime = 10 * 365 * day
 /** Leaves are back-dated by up to an hour, and must not begin before their issuers. */
-const backdate = day / 12
+export const backdate = day / 12
 
 /** P-384 for what lives for decades and signs rarely, P-256 for what signs every leaf: small and fast everywhere. */
-const newKey = (namedCurve: 'P-384' | 'P-256'): KeyObject => generateKeyPairSync('ec', { namedCurve }).privateKey
+export const newCaKey = (namedCurve: 'P-384' | 'P-256'): KeyObject => generateKeyPairSync('ec', { namedCurve }).privateKey
 
-const pem = (der: Uint8Array): string => pemEncode('CERTIFICATE', der)
+export const pem = (der: Uint8Array): string => pemEncode('CERTIFICATE', der)
 
 /** The names of a new CA's root and intermediate. At most 64 characters each, so `name` has at most 51. */
 export const subjectsOf = (name: string): { root: Subject; intermediate: Subject } => {
@@ -57,8 +57,8 @@ export const createCa = async (
   const subjects = subjectsOf(name)
   const today = Math.floor(now / 1000) * 1000
   const notBefore = today - backdate
-  const rootKey = newKey('P-384')
-  const intermediateKey = newKey('P-256')
+  const rootKey = newCaKey('P-384')
+  const intermediateKey = newCaKey('P-256')
   const signer = nodeSigner(rootKey)
   const root = await makeRoot({ serial: newSerial(randomBytes), subject: subjects.root, signer, notBefore, notAfter: today + rootLifetime })
   const issuer: Issuer = readIssuer([root], signer, now)
@@ -88,7 +88,7 @@ export const requestIntermediate = async (folder: string, passphrase: string, na
   const inventory = inspectKeystore(folder)
   const waiting = inventory.state === 'requested'
   if (!waiting && !(inventory.state === 'incomplete' && inventory.rootOnly)) mustBeEmpty(folder)
-  const key = waiting ? openKey(folder, files.intermediateKey, passphrase) : newKey('P-256')
+  const key = waiting ? openKey(folder, files.intermediateKey, passphrase) : newCaKey('P-256')
   const request = pemEncode('CERTIFICATE REQUEST', await intermediateRequest(subject, nodeSigner(key)))
   if (!waiting) installFiles(folder, { [files.intermediateKey]: encryptPrivateKey(key, passphrase), [files.request]: request })
   return request
@@ -113,22 +113,13 @@ const sortChain = (
 }
 
 /**
- * Checks and installs what a root made of our request: the intermediate's certificate, whatever stands above it, and the root, in one PEM file in any order.
+ * The chain in a PEM file, in any order there, for a key of ours: the intermediate's certificate first, whatever stands above it, and the root last, which must be the one in
+ * `rootFile` where that exists. Judged twice: by this program and by the libraries of the field.
  * @throws KeystoreError in words: not for our key, root missing, wrong purposes, expired, …
  */
-export const importChain = (folder: string, passphrase: string, file: string, now: number): void => {
-  const inventory = inspectKeystore(folder)
-  const renewal = inventory.state === 'incomplete' && inventory.missing.join() === files.intermediate
-  const rootFile = path.join(folder, files.root)
-  const hasRoot = existsSync(rootFile)
-  if (inventory.state === 'complete') {
-    throw new KeystoreError(
-      `${folder} has its certificates already. For a renewed one move ${path.join(folder, files.intermediate)} away first, then import again.`,
-    )
-  }
-  if (inventory.state !== 'requested' && !renewal) throw new KeystoreError(explainInventory(folder, inventory) ?? '')
-  const signer = nodeSigner(openKey(folder, files.intermediateKey, passphrase))
+export const readChainFile = async (file: string, signer: Signer, keyFile: string, rootFile: string, now: number): Promise<Uint8Array[]> => {
   const certificates = readPem(file)
+  const hasRoot = existsSync(rootFile)
   const read = (der: Uint8Array): CertificateInfo => {
     try {
       return readCertificate(der)
@@ -137,16 +128,16 @@ export const importChain = (folder: string, passphrase: string, file: string, no
     }
   }
   const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0
+  // The root need not be said again where it is known.
+  const known = hasRoot ? readPem(rootFile).filter((root) => !certificates.some((one) => same(one, root))) : []
   const chain = sortChain(
-    certificates,
+    [...certificates, ...known],
     (der) => read(der).publicKey.keyId === signer.publicKey.keyId,
     (a, b) => same(read(a).issuer, read(b).subject) && !same(a, b),
   )
-  if (chain.length === 0)
-    throw new KeystoreError(`${file}: none of its ${certificates.length} certificates is for the key in ${files.intermediateKey}.`)
+  if (chain.length === 0) throw new KeystoreError(`${file}: none of its ${certificates.length} certificates is for the key in ${keyFile}.`)
   if (chain.length === 1) throw new KeystoreError(`${file}: the certificate of the root that signed the intermediate is missing. Add it to the file.`)
-  const root = chain.at(-1) as Uint8Array
-  if (hasRoot && !same(readPem(rootFile)[0] as Uint8Array, root)) {
+  if (hasRoot && !same(readPem(rootFile)[0] as Uint8Array, chain.at(-1) as Uint8Array)) {
     throw new KeystoreError(`${file}: ends with another root than ${rootFile}. A new root needs a new folder (ICA_KEYS).`)
   }
   try {
@@ -154,6 +145,30 @@ export const importChain = (folder: string, passphrase: string, file: string, no
   } catch (error) {
     throw new KeystoreError(`${file}: ${(error as Error).message}`)
   }
-  installFiles(folder, { ...(!hasRoot && { [files.root]: pem(root) }), [files.intermediate]: chain.slice(0, -1).map(pem).join('') })
+  // Loaded when needed: the libraries take a while, and serve needs none of them.
+  const { judgeChain } = await import('./pki/judge.js')
+  const fault = await judgeChain(chain, now)
+  if (fault) throw new KeystoreError(`${file}: ${fault}`)
+  return chain
+}
+
+/** Checks and installs what a root made of our request; the file is as {@link readChainFile} wants it. */
+export const importChain = async (folder: string, passphrase: string, file: string, now: number): Promise<void> => {
+  const inventory = inspectKeystore(folder)
+  const renewal = inventory.state === 'incomplete' && inventory.missing.join() === files.intermediate
+  const rootFile = path.join(folder, files.root)
+  if (inventory.state === 'complete') {
+    throw new KeystoreError(
+      `${folder} has its certificates already. For a renewed one move ${path.join(folder, files.intermediate)} away first, then import again; for a new key: xmpp-ica init --new-intermediate --csr next.csr`,
+    )
+  }
+  if (inventory.state !== 'requested' && !renewal) throw new KeystoreError(explainInventory(folder, inventory) ?? '')
+  const signer = nodeSigner(openKey(folder, files.intermediateKey, passphrase))
+  const chain = await readChainFile(file, signer, files.intermediateKey, rootFile, now)
+  const root = chain.at(-1) as Uint8Array
+  installFiles(folder, {
+    ...(!existsSync(rootFile) && { [files.root]: pem(root) }),
+    [files.intermediate]: chain.slice(0, -1).map(pem).join(''),
+  })
   openKeystore(folder, passphrase, now)
 }

@@ -3,7 +3,7 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { makePrivateFolder, writeNewFile } from './files.js'
-import { files, type Inventory, permissionFault, takeInventory } from './keystore/inventory.js'
+import { files, type Inventory, permissionFault, retiredFolder, takeInventory } from './keystore/inventory.js'
 import { finishInstall } from './keystore-install.js'
 import type { Issuer } from './pki/certificate.js'
 import { readIssuer } from './pki/issuer.js'
@@ -21,6 +21,8 @@ export type Keystore = {
   intermediate: Issuer
   /** The root; `signer` is null where its key is not here. */
   root: { id: string; certificate: Uint8Array; publicKey: PublicKeyInfo; notAfter: number; commonName: string; issuer: Issuer | null }
+  /** Intermediates that have been followed and whose certificates may still be valid; newest first. */
+  retired: Issuer[]
   /** What an operator should know although the start goes on. */
   notes: string[]
 }
@@ -118,6 +120,40 @@ export const explainInventory = (folder: string, inventory: Inventory): string |
   )
 }
 
+/** The root with its key, where it is: in a whole CA, or alone in a folder on the medium where it is kept. Throws KeystoreError. */
+export const openRoot = (folder: string, passphrase: string, now: number): Issuer => {
+  const inventory = inspectKeystore(folder)
+  if (!existsSync(path.join(folder, files.rootKey)) || !existsSync(path.join(folder, files.root))) {
+    throw new KeystoreError(
+      `${files.rootKey} and ${files.root} are not both in ${folder} (${inventory.state}): only the root can do this. Run it where they are, or set ICA_KEYS.`,
+    )
+  }
+  checkMode(folder, 'folder')
+  const rootFile = path.join(folder, files.root)
+  const signer = nodeSigner(openKey(folder, files.rootKey, passphrase))
+  return about(rootFile, () => readIssuer(readPem(rootFile), signer, now))
+}
+
+/** The intermediates that were followed and have not expired. One whose key was destroyed is left out, and noted. */
+const openRetired = (folder: string, root: Uint8Array, passphrase: string, now: number, notes: string[]): Issuer[] => {
+  const at = path.join(folder, retiredFolder)
+  if (!existsSync(at)) return []
+  const names = readdirSync(at).filter((name) => name.endsWith('.pem'))
+  const issuers = names.flatMap((name): Issuer[] => {
+    const file = path.join(at, name)
+    const chain = readPem(file)
+    const key = name.replace(/\.pem$/, '.key')
+    if (about(file, () => readCertificate(chain[0] as Uint8Array)).notAfter <= now) return []
+    if (!existsSync(path.join(at, key))) {
+      notes.push(`${path.join(at, key)} is missing: OCSP answers and CRLs for what that intermediate has signed can't be made.`)
+      return []
+    }
+    const signer = nodeSigner(openKey(at, key, passphrase))
+    return [about(file, () => readIssuer([...chain, root], signer, now))]
+  })
+  return issuers.sort((a, b) => b.notBefore - a.notBefore)
+}
+
 /**
  * Opens the CA and checks all of it: permissions, passphrase, keys against certificates, signatures, times.
  * @param now milliseconds since the epoch
@@ -137,7 +173,8 @@ export const openKeystore = (folder: string, passphrase: string, now: number): K
   const rootSigner = inventory.rootKey ? nodeSigner(openKey(folder, files.rootKey, passphrase)) : null
   const rootIssuer = rootSigner && about(rootFile, () => readIssuer([root], rootSigner, now))
   const notes: string[] = []
-  if (!rootIssuer) notes.push(`${files.rootKey} is not here (offline root): its CRL is not published by this program.`)
+  const retired = openRetired(folder, root, passphrase, now, notes).filter(({ id }) => id !== intermediate.id)
+  if (!rootIssuer) notes.push(`${files.rootKey} is not here (offline root): its CRL comes from where it is, by "xmpp-ica crl --import root.crl".`)
   for (const [name, notAfter] of [['root', rootInfo.notAfter] as const, ['intermediate', intermediate.notAfter] as const]) {
     if (notAfter - now < year / 2)
       notes.push(`The ${name} certificate expires on ${new Date(notAfter).toISOString().slice(0, 10)}: certificates end with it.`)
@@ -153,6 +190,7 @@ export const openKeystore = (folder: string, passphrase: string, now: number): K
       commonName: rootInfo.commonName ?? 'root',
       issuer: rootIssuer,
     },
+    retired,
     notes,
   }
 }

@@ -10,6 +10,7 @@ import type { ResponderKey, ResponderKeys } from './issuance/responder.js'
 import type { Log } from './log.js'
 import { pemDecode, pemEncode } from './pki/pem.js'
 import { decryptPrivateKey, encryptPrivateKey } from './pki/private-keys.js'
+import { readCertificate } from './pki/read-certificate.js'
 
 /** A key with its certificate and what stands above that, all DER. */
 export type KeyWithChain = { key: KeyObject; chain: Uint8Array[] }
@@ -23,7 +24,8 @@ const decode = (text: string, passphrase: string): KeyWithChain => ({
 })
 
 export type ServiceKeys = {
-  responders: ResponderKeys
+  /** The OCSP responders of one issuer, known by its subject key identifier. */
+  respondersOf(issuer: { ski: Uint8Array }): ResponderKeys
   /** The key and chain of the program's own HTTPS; null where there is none that can be used. */
   loadServer(): KeyWithChain | null
   saveServer(server: KeyWithChain): void
@@ -34,6 +36,15 @@ export const openServiceKeys = (folder: string, passphrase: string, log: Log): S
   const serverFile = path.join(folder, 'server.pem')
   const fileOf = (certificate: Uint8Array): string =>
     path.join(folder, `ocsp-responder-${createHash('sha256').update(certificate).digest('hex').slice(0, 16)}.pem`)
+
+  /** Opening a key is slow on purpose; a file of this name never changes. */
+  const opened = new Map<string, { aki: Uint8Array | null; generation: ResponderKey }>()
+
+  const openResponder = (name: string): void => {
+    const found = load(path.join(folder, name))
+    const certificate = found?.chain[0]
+    if (found && certificate) opened.set(name, { aki: readCertificate(certificate).aki, generation: { key: found.key, certificate } })
+  }
 
   const load = (file: string): KeyWithChain | null => {
     try {
@@ -49,20 +60,23 @@ export const openServiceKeys = (folder: string, passphrase: string, log: Log): S
   }
 
   return {
-    responders: {
+    respondersOf: ({ ski }) => ({
       load: async () => {
         const names = existsSync(folder) ? readdirSync(folder).filter((name) => /^ocsp-responder-[0-9a-f]{16}\.pem$/.test(name)) : []
+        for (const name of names) if (!opened.has(name)) openResponder(name)
         return names.flatMap((name): ResponderKey[] => {
-          const found = load(path.join(folder, name))
-          return found?.chain[0] ? [{ key: found.key, certificate: found.chain[0] }] : []
+          const { aki = null, generation } = opened.get(name) ?? {}
+          return generation && aki && Buffer.compare(aki, ski) === 0 ? [generation] : []
         })
       },
       save: async ({ key, certificate }) => save(fileOf(certificate), { key, chain: [certificate] }),
       remove: async ({ certificate }) => {
-        rmSync(fileOf(certificate), { force: true })
+        const file = fileOf(certificate)
+        rmSync(file, { force: true })
+        opened.delete(path.basename(file))
         syncFolder(folder)
       },
-    },
+    }),
     loadServer: () => (existsSync(serverFile) ? load(serverFile) : null),
     saveServer: (server) => save(serverFile, server),
   }

@@ -3,13 +3,17 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Core, statusUrls, wallClock } from './build.js'
 import { type Config, parseConfig, readEnvironment, withoutPassword } from './config.js'
+import { IcaError } from './errors.js'
 import { replaceFile } from './files.js'
+import { files } from './keystore/inventory.js'
 import { createCa } from './keystore-make.js'
-import { explainInventory, inspectKeystore, type Keystore, KeystoreError, openKeystore, readPassphrase } from './keystore-open.js'
+import { explainInventory, inspectKeystore, KeystoreError, openKeystore, openRoot, readPassphrase, readPem } from './keystore-open.js'
+import { retiredCertificates } from './keystore-rollover.js'
 import type { Log } from './log.js'
 import { createLogging, type Logging, secretsOf } from './logging.js'
 import { createMeter } from './metrics.js'
 import type { AuditEntry } from './model.js'
+import type { Issuer } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
 import { openStore, type Store } from './store/store.js'
 
@@ -66,8 +70,7 @@ export const boundRoot = async (store: Store): Promise<string | null> => {
 }
 
 /** Binds database and keys to each other; throws OperatorError where either belongs elsewhere. */
-const bind = async (config: Config, store: Store, keystore: Keystore, log: Log): Promise<void> => {
-  const { id } = keystore.root
+const bind = async (config: Config, store: Store, id: string, log: Log): Promise<void> => {
   const database = withoutPassword(config.database)
   const marker = path.join(config.keys, markerName)
   const mark = (): void => {
@@ -98,40 +101,79 @@ const bind = async (config: Config, store: Store, keystore: Keystore, log: Log):
   mark()
 }
 
+/** Records an intermediate among the certificates, so that it is listed and the root can revoke it. */
+export const registerIntermediate = async (
+  store: Store,
+  root: { id: string; issuer: Issuer | null },
+  der: Uint8Array,
+  { at, actor }: { at: number; actor: string },
+): Promise<void> => {
+  const { serial, notBefore, notAfter, publicKey } = readCertificate(der)
+  if (await store.certificateBySerial(serial)) return
+  const reservation = {
+    serial,
+    issuerId: root.id,
+    kind: 'intermediate' as const,
+    profile: 'intermediate',
+    accountId: null,
+    orderId: null,
+    keyId: publicKey.keyId,
+    crlShard: 0,
+    notBefore,
+    notAfter,
+    names: [],
+    createdAt: at,
+  }
+  await store.reserveCertificate(reservation).catch((error: unknown) => {
+    // Reserved before, by a CRL that was imported, by a start that ended here, or by another process just now; only one of them stores the certificate.
+    if (!(error instanceof IcaError) || error.code !== 'serverInternal') throw error
+  })
+  const detail = { kind: 'intermediate', issuer: root.id, keyId: publicKey.keyId, notBefore, notAfter }
+  const action = root.issuer ? 'certificate.issued' : 'certificate.imported'
+  await store.storeCertificate(serial, der, { at, actor, action, subject: `certificate:${serial}`, detail })
+}
+
 /** Makes the CA certificates known to the database, and leaves a trace that the keys were opened. */
 const register = async ({ clock, store, keystore }: Core, who: { actor: string; purpose: string }): Promise<void> => {
   const { root, intermediate } = keystore
   const at = clock.now()
   const audit = (action: string, subject: string, detail: Record<string, unknown>): AuditEntry => ({ at, actor: who.actor, action, subject, detail })
   await store.upsertIssuer({ id: root.id, kind: 'root', der: root.certificate })
-  await store.upsertIssuer({ id: intermediate.id, kind: 'intermediate', der: intermediate.certificate })
-  const certificate = readCertificate(intermediate.certificate)
-  if (root.issuer && !(await store.certificateBySerial(certificate.serial))) {
-    const { serial, notBefore, notAfter, publicKey } = certificate
-    await store.reserveCertificate({
-      serial,
-      issuerId: root.id,
-      kind: 'intermediate',
-      profile: 'intermediate',
-      accountId: null,
-      orderId: null,
-      keyId: publicKey.keyId,
-      crlShard: 0,
-      notBefore,
-      notAfter,
-      names: [],
-      createdAt: at,
-    })
-    const issued = audit('certificate.issued', `certificate:${serial}`, {
-      kind: 'intermediate',
-      issuer: root.id,
-      keyId: publicKey.keyId,
-      notBefore,
-      notAfter,
-    })
-    await store.storeCertificate(serial, intermediate.certificate, issued)
+  for (const issuer of [intermediate, ...keystore.retired]) {
+    await store.upsertIssuer({ id: issuer.id, kind: 'intermediate', der: issuer.certificate })
+    // Below another intermediate of somebody else it is not the root that could revoke it.
+    if (issuer.chain.length === 1) await registerIntermediate(store, root, issuer.certificate, { at, actor: who.actor })
   }
   await store.audit(audit('key.opened', `issuer:${intermediate.id}`, { purpose: who.purpose, root: root.issuer !== null }))
+}
+
+/** The root at work: signing an intermediate, revoking one, publishing its CRL. */
+export type RootCore = Pick<Core, 'config' | 'clock' | 'log' | 'store'> & { root: Issuer }
+
+/**
+ * Opens the root with its database: of a whole CA, or alone on the medium where it is kept, with a database of its own that remembers what it has signed and revoked.
+ * @throws KeystoreError, OperatorError
+ */
+export const openRootCore = async (config: Config, logging: Logging, who: { actor: string; purpose: string }): Promise<RootCore> => {
+  const { log } = logging
+  const clock = wallClock
+  const { passphrase } = readPassphrase(config, false)
+  logging.hide(passphrase)
+  const root = openRoot(config.keys, passphrase, clock.now())
+  const store = await openDatabase(config, log, true)
+  try {
+    await bind(config, store, root.id, log)
+    const at = clock.now()
+    await store.upsertIssuer({ id: root.id, kind: 'root', der: root.certificate })
+    const file = path.join(config.keys, files.intermediate)
+    const known = [...(existsSync(file) ? readPem(file).slice(0, 1) : []), ...retiredCertificates(config.keys)]
+    for (const der of known) await registerIntermediate(store, { id: root.id, issuer: root }, der, { at, actor: who.actor })
+    await store.audit({ at, actor: who.actor, action: 'key.opened', subject: `issuer:${root.id}`, detail: { purpose: who.purpose, root: true } })
+    return { config, clock, log, store, root }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
 }
 
 export type Opened = Core & {
@@ -173,7 +215,7 @@ export const openCore = async (
       create &&
       (await createCa(config.keys, opened.passphrase, options.name ?? defaultName(config), clock.now(), (id) => statusUrls(config, id, null)))
     const keystore = openKeystore(config.keys, opened.passphrase, clock.now())
-    await bind(config, store, keystore, log)
+    await bind(config, store, keystore.root.id, log)
     const core: Core = { config, clock, log, store, keystore, passphrase: opened.passphrase, meter: createMeter() }
     await register(core, options)
     return { ...core, created, passphraseFile: { file: opened.file, generated: opened.generated } }

@@ -2,7 +2,9 @@
 
 import { createApiHandler } from './api/api.js'
 import type { Ca, Core } from './build.js'
+import { createMaintenance } from './issuance/maintenance.js'
 import { resumeOrders } from './issuance/orders.js'
+import { revokeCompromisedKeys } from './issuance/revocation.js'
 import { createPages } from './pages.js'
 import { type Listener, openDoor } from './server.js'
 import { type CertificateSource, certificateFromFiles, ownCertificate } from './server-certificate.js'
@@ -79,6 +81,8 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   const readiness = createReadiness(core, ca)
   await ca.responders.maintain()
   await ca.feed.poll()
+  // A new CA has its lists before anybody can ask for them; an old one goes on with those it has while new ones are made.
+  if (!(await store.currentCrl(ca.ica.issuer.id, null))) await ca.crls.publishDue()
   const source = await certificateSource(core, ca)
   const webDeps = {
     config,
@@ -108,9 +112,18 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   const tasks = createTasks(log)
   tasks.every('publish CRLs', minute, () => ca.crls.publishDue(), 0)
   tasks.every('follow revocations', second, () => ca.feed.poll())
-  tasks.every('OCSP responders', 5 * minute, () => ca.responders.maintain())
+  tasks.every('OCSP responders', 10 * second, () => ca.responders.maintain())
+  // At the start all of it, then what has been blocked lately: certificates that were being issued at that moment.
+  let swept = 0
+  tasks.every('compromised keys', 5 * minute, async () => {
+    const since = swept
+    const began = clock.now()
+    await revokeCompromisedKeys(ca.ica, since)
+    swept = began - hour
+  }, 0)
   tasks.every('resume orders', 5 * second, () => resumeOrders(ca.ica, clock.now() - stalledAfterMs), 0)
-  tasks.every('forget nonces', 10 * minute, () => store.pruneNonces(clock.now()))
+  const maintain = createMaintenance(store, log)
+  tasks.every('clean up', 10 * minute, () => maintain(clock.now()))
   if (source) {
     tasks.every('web certificate', config.tls.mode === 'files' ? 10 * second : hour, async () => {
       const fresh = await source.refresh()

@@ -1,9 +1,11 @@
 /** Listeners: where sockets are opened, bounded in time and size, and closed without losing a request that was begun. */
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import type { Address } from './config-keys.js'
 import type { Log } from './log.js'
+import type { FastPath } from './status/fast-path.js'
 
 /** Generous for honest clients on bad lines, short enough that idle sockets cost nothing. Node's own defaults: 60 s, 300 s, 5 s. */
 export const limits = {
@@ -14,7 +16,9 @@ export const limits = {
   maxHeaderSize: 16 * 1024,
   maxHeadersCount: 64,
   connectionsCheckingInterval: 5_000,
-} as const
+}
+
+type Limits = typeof limits
 
 export type Door = {
   name: string
@@ -22,6 +26,8 @@ export type Door = {
   handler: RequestListener
   /** Present: TLS is spoken, with this certificate until it is replaced. */
   tls?: SecureContextOptions
+  /** Present, without TLS only: it gets the connections first and passes on what is not for it. */
+  fastPath?: FastPath
 }
 
 export type Listener = {
@@ -68,22 +74,37 @@ const listen = (server: Server, host: string | undefined, port: number): Promise
     })
   })
 
-const closeServer = (server: Server, graceMs: number): Promise<void> =>
+const closeServer = (server: Server, fastPath: FastPath | undefined, graceMs: number): Promise<void> =>
   new Promise((resolve) => {
+    const closeIdle = (): void => {
+      server.closeIdleConnections()
+      fastPath?.closeIdle()
+    }
     // A kept-alive connection becomes idle when its request is answered: closed then, not after its timeout.
-    const idle = setInterval(() => server.closeIdleConnections(), 25)
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+    const idle = setInterval(closeIdle, 25)
+    const cut = setTimeout(() => {
+      server.closeAllConnections()
+      fastPath?.closeAll()
+    }, graceMs)
     server.close(() => {
       clearInterval(idle)
       clearTimeout(cut)
       resolve()
     })
-    server.closeIdleConnections()
+    closeIdle()
   })
+
+/** Puts the fast path between the listening socket and what node:http does with a new connection. */
+const putBefore = (fastPath: FastPath, server: Server): void => {
+  const [serve] = server.listeners('connection') as [(this: Server, socket: Socket) => void]
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => fastPath.accept(socket, (given) => serve.call(server, given)))
+}
 
 const createServerFor = (door: Door, options: ServerOptions, log: Log): Server | HttpsServer => {
   const server = door.tls ? createHttpsServer({ ...options, ...tlsDefaults, ...door.tls }, door.handler) : createHttpServer(options, door.handler)
   server.maxHeadersCount = limits.maxHeadersCount
+  if (door.fastPath && !door.tls) putBefore(door.fastPath, server)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
@@ -97,15 +118,15 @@ const createServerFor = (door: Door, options: ServerOptions, log: Log): Server |
 
 const tlsDefaults = { minVersion: 'TLSv1.2' as const, ALPNProtocols: ['http/1.1'] }
 
-/** Opens a door. Rejects with {@link ListenError}, with nothing left open. */
-export const openDoor = async (door: Door, log: Log): Promise<Listener> => {
-  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval } = limits
+/** Opens a door. Rejects with {@link ListenError}, with nothing left open. `change`: other limits, for tests. */
+export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {}): Promise<Listener> => {
+  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval }: Limits = { ...limits, ...change }
   const options = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval, noDelay: true, keepAlive: true }
   const servers: Server[] = []
   const addresses: string[] = []
   let port = door.address.port
   const close = async (graceMs: number): Promise<void> => {
-    await Promise.all(servers.map((server) => closeServer(server, graceMs)))
+    await Promise.all(servers.map((server) => closeServer(server, door.fastPath, graceMs)))
   }
   for (const host of hostsOf(door.address)) {
     const server = createServerFor(door, options, log)

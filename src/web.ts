@@ -42,7 +42,7 @@ const routeOf = (path: string): string => {
   return first[1] === 'api' ? 'api' : ['/healthz', '/readyz', '/metrics'].includes(path) ? path.slice(1) : 'page'
 }
 
-const knownAcme = /^acme\/(directory|new-nonce|new-account|new-order|account|order|authz|chall|cert|revoke-cert|key-change)$/
+const knownAcme = /^acme\/(directory|new-nonce|new-account|new-order|account|order|authz|chall|cert|revoke-cert|key-change|renewal-info)$/
 
 const pathOf = ({ url = '/' }: IncomingMessage): string => {
   const target = url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '')

@@ -1,22 +1,17 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { createInterface } from 'node:readline/promises'
+import { existsSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
-import { buildIca } from '../build.js'
 import { parseIdentifier } from '../identifier.js'
-import { revokeByOperator } from '../issuance/revocation.js'
-import { type Certificate, type RevocationReason, revocationReasons } from '../model.js'
-import { OperatorError } from '../open.js'
-import { pemDecode, pemEncode } from '../pki/pem.js'
-import { readCertificate } from '../pki/read-certificate.js'
+import type { Certificate } from '../model.js'
+import { OperatorError, readConfig } from '../open.js'
+import type { Description } from '../pki/describe.js'
+import { pemEncode } from '../pki/pem.js'
 import type { Store } from '../store/store.js'
-import { operator, withCore, withStore } from './context.js'
+import { withStore } from './context.js'
+import { namesOf, readCertificates, readSerial } from './names.js'
 import { facts, print, printJson, say, table, when } from './output.js'
 
 const statusOf = (certificate: Certificate, now: number): string =>
   certificate.revocation ? 'revoked' : certificate.notAfter < now ? 'expired' : 'valid'
-
-const namesOf = (certificate: Certificate): string =>
-  [...new Set(certificate.names.filter(({ form }) => form === 'dNSName').map(({ value }) => value))].join(' ')
 
 /** What `--json` prints of a certificate. */
 const toJson = (certificate: Certificate, now: number) => ({
@@ -55,36 +50,8 @@ const detail = (certificate: Certificate, now: number): string => {
   return `${facts(entries.filter(([, value]) => value.length > 0))}\n${pemEncode('CERTIFICATE', certificate.der)}`
 }
 
-/** A serial as people paste it: colons, upper case, `serial=` of openssl, zeros in front. Null for what is none. */
-export const readSerial = (text: string): string | null => {
-  const hex = text
-    .replace(/^(serial=|0x)/i, '')
-    .replaceAll(':', '')
-    .toLowerCase()
-    .replace(/^0+/, '')
-  return /^[0-9a-f]{1,40}$/.test(hex) ? hex.padStart(hex.length + (hex.length % 2), '0') : null
-}
-
-const readFile = (file: string): Uint8Array => {
-  const content = readFileSync(file)
-  try {
-    return content[0] === 0x30 ? content : (pemDecode('CERTIFICATE', content.toString('latin1'))[0] as Uint8Array)
-  } catch (error) {
-    throw new OperatorError(`${file} is not a certificate: ${(error as Error).message}`)
-  }
-}
-
-const findByFile = async (store: Store, file: string): Promise<Certificate[]> => {
-  const der = readFile(file)
-  const found = await store.certificateByDer(der)
-  if (found) return [found]
-  const { serial, commonName } = readCertificate(der)
-  throw new OperatorError(`${file} (serial ${serial}, ${commonName ?? 'no common name'}) is not a certificate of this CA.`)
-}
-
-/** The certificates that an argument means, newest first: a file, a serial, or a domain. */
+/** The certificates that an argument means, newest first: a serial, or a domain. */
 const find = async (store: Store, what: string, limit: number): Promise<Certificate[]> => {
-  if (/[/.]/.test(what) && existsSync(what)) return findByFile(store, what)
   const serial = readSerial(what)
   const bySerial = serial && (await store.certificateBySerial(serial))
   if (bySerial) return [bySerial]
@@ -129,46 +96,69 @@ const list = (options: ListOptions): Promise<void> =>
     if (found.length === options.limit) say(`The newest ${options.limit}; more with --limit.`)
   })
 
-const show = (what: string, options: { json?: true; limit: number }): Promise<void> =>
-  withStore(async (store) => {
+const show = async (what: string, options: { json?: true; limit: number }): Promise<void> => {
+  if (/[/.]/.test(what) && existsSync(what)) return showFile(what, options)
+  await withStore(async (store) => {
     const now = Date.now()
     const found = await find(store, what, options.limit)
     if (options.json) printJson(found.map((certificate) => toJson(certificate, now)))
     else print(found.map((certificate) => detail(certificate, now)).join('\n'))
   })
-
-const confirmed = async (question: string): Promise<boolean> => {
-  if (!process.stdin.isTTY) return true
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  const answer = await terminal.question(`${question} [y/N] `)
-  terminal.close()
-  return /^y(es)?$/i.test(answer.trim())
 }
 
-const readReason = (text: string): RevocationReason => {
-  const reason = (Object.keys(revocationReasons) as RevocationReason[]).find((name) => name.toLowerCase() === text.toLowerCase())
-  if (!reason) throw new InvalidArgumentError(`One of ${Object.keys(revocationReasons).join(', ')} is expected.`)
-  return reason
+/** What a certificate of another CA says. */
+const foreignDetail = (d: Description, now: number): string => {
+  const forms = [...new Set(d.names.map(({ form }) => form))]
+  const entries: [string, string | string[]][] = [
+    ['subject', d.subject || '-'],
+    ['issuer', d.issuer],
+    ['serial', d.serial],
+    ['status', `not of this CA; ${now > d.notAfter ? 'expired' : now < d.notBefore ? 'not valid yet' : 'within its validity'}`],
+    ...forms.map((form): [string, string[]] => [form, d.names.filter((name) => name.form === form).map(({ value }) => value)]),
+    ['valid', `${when(d.notBefore)} to ${when(d.notAfter)}`],
+    ['CA', d.isCa ? `yes${d.pathLength === null ? '' : `, path length ${d.pathLength}`}` : 'no'],
+    ['key', d.key],
+    ['signature', d.signature],
+    ['key usage', d.keyUsage.join(', ')],
+    ['purposes', d.extendedKeyUsage.join(', ')],
+    ['SHA-256', d.sha256],
+  ]
+  return facts(entries.filter(([, value]) => value.length > 0))
 }
 
-const revoke = (text: string, options: { reason: RevocationReason; yes?: true }): Promise<void> =>
-  withCore('revoke', async (core) => {
-    const serial = readSerial(text)
-    const certificate = serial && (await core.store.certificateBySerial(serial))
-    if (!certificate) throw new OperatorError(`There is no certificate with the serial ${text}. "xmpp-ica show <domain>" finds it by its name.`)
-    say(`${certificate.serial}  ${statusOf(certificate, core.clock.now())}  until ${when(certificate.notAfter)}  ${namesOf(certificate)}`)
-    if (!options.yes && !(await confirmed(`Revoke it for good (${options.reason})?`))) throw new OperatorError('Nothing was revoked.')
-    await revokeByOperator(
-      buildIca(core, () => undefined),
-      certificate.serial,
-      options.reason,
-      { actor: operator() },
-    )
-    const key = options.reason === 'keyCompromise' ? ' Its key will not be certified again.' : ''
-    say(
-      `Revoked (${options.reason}).${key} The running CA says so by OCSP in a second and has it on its CRL in a few; if it does not run, it will when it starts.`,
-    )
-  })
+/** The certificates in a file: what the database knows of ours, what a library reads in those of others. */
+const showFile = async (file: string, options: { json?: true }): Promise<void> => {
+  const ders = readCertificates(file)
+  const now = Date.now()
+  const config = readConfig()
+  // Files of others can be read without a CA.
+  const none = config.database.startsWith('file:') && !existsSync(config.database.slice('file:'.length))
+  const known = none ? ders.map(() => null) : await withStore((store) => Promise.all(ders.map((der) => store.certificateByDer(der))))
+  const { describeCertificate } = await import('../pki/describe.js')
+  const described = async (der: Uint8Array): Promise<Description> => {
+    try {
+      return await describeCertificate(der)
+    } catch (error) {
+      throw new OperatorError(`${file} holds something that is no certificate: ${(error as Error).message}`)
+    }
+  }
+  const texts: string[] = []
+  const values: unknown[] = []
+  for (const [index, der] of ders.entries()) {
+    const ours = known[index]
+    if (ours) {
+      texts.push(detail(ours, now))
+      values.push(toJson(ours, now))
+    } else {
+      const foreign = await described(der)
+      texts.push(`${foreignDetail(foreign, now)}\n`)
+      const { notBefore, notAfter, ...rest } = foreign
+      values.push({ ...rest, status: 'foreign', notBefore: new Date(notBefore).toISOString(), notAfter: new Date(notAfter).toISOString() })
+    }
+  }
+  if (options.json) printJson(values)
+  else print(texts.join('\n'))
+}
 
 export const addCertificates = (program: Command): void => {
   program
@@ -184,7 +174,7 @@ export const addCertificates = (program: Command): void => {
   program
     .command('show')
     .description('show certificates')
-    .argument('<serial|domain|file>', 'a serial, a name in a certificate, or a PEM or DER file')
+    .argument('<serial|domain|file>', 'a serial, a name in a certificate, or a PEM or DER file, also of another CA')
     .option('--limit <n>', 'of a domain, at most so many', limitOf, 10)
     .option('--json', 'print JSON')
     .addHelpText(
@@ -192,15 +182,4 @@ export const addCertificates = (program: Command): void => {
       '\nExamples:\n  $ xmpp-ica show example.org\n  $ xmpp-ica show 5f0c8a…\n  $ xmpp-ica show /etc/prosody/certs/example.org.crt',
     )
     .action(show)
-  program
-    .command('revoke')
-    .description('revoke a certificate; this cannot be undone')
-    .argument('<serial>', 'as "list" and "show" print it, or openssl does')
-    .option('--reason <reason>', Object.keys(revocationReasons).join(', '), readReason, 'unspecified')
-    .option('-y, --yes', 'do not ask')
-    .addHelpText(
-      'after',
-      '\nkeyCompromise also blocks the key for ever.\n\nExamples:\n  $ xmpp-ica revoke 5f0c8a… --reason keyCompromise\n  $ xmpp-ica revoke 5f0c8a… --reason superseded --yes',
-    )
-    .action(revoke)
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { withoutPassword } from '../config.js'
 import { configKeys, configTable } from '../config-keys.js'
+import { showLimits } from '../issuance/limits.js'
 import { readConfig } from '../open.js'
 import { facts, print, printJson } from './output.js'
 
@@ -15,10 +16,11 @@ const settings = (): string =>
 
 /** The configuration in force as it may be shown: passwords left out. */
 const current = () => {
-  const { database, smtpUrl, trustedProxies, profiles, metricsFrom, listen, statusListen, tls, ...rest } = readConfig()
+  const { limits, database, smtpUrl, trustedProxies, profiles, metricsFrom, listen, statusListen, tls, ...rest } = readConfig()
   const networks = (list: typeof trustedProxies): string[] => list.map(([address, bits]) => `${address.toString()}/${bits}`)
   return {
     ...rest,
+    limits: showLimits(limits),
     listen: `${listen.host}:${listen.port}`,
     statusListen: `${statusListen.host}:${statusListen.port}`,
     tls: tls.mode === 'files' ? `${tls.cert}, ${tls.key}` : tls.mode,

@@ -3,10 +3,10 @@ import { userInfo } from 'node:os'
 import type { Core } from '../build.js'
 import { type Config, ConfigError } from '../config.js'
 import { IcaError } from '../errors.js'
-import { KeystoreError } from '../keystore-open.js'
+import { inspectKeystore, KeystoreError } from '../keystore-open.js'
 import type { Log } from '../log.js'
 import { createLogging } from '../logging.js'
-import { OperatorError, openCore, openDatabase, readConfig } from '../open.js'
+import { OperatorError, openCore, openDatabase, openRootCore, type RootCore, readConfig } from '../open.js'
 import { ListenError } from '../server.js'
 import type { Store } from '../store/store.js'
 
@@ -44,6 +44,23 @@ export const withCore = async <T>(purpose: string, work: (core: Core) => Promise
   } finally {
     await core.store.close()
   }
+}
+
+/** Opens the root's key and its database, for commands that act for the root. */
+export const withRoot = async <T>(purpose: string, work: (core: RootCore) => Promise<T>): Promise<T> => {
+  const config = readConfig()
+  const core = await openRootCore(config, createLogging(config.logLevel === 'silent' ? 'silent' : 'warn'), { actor: operator(), purpose })
+  try {
+    return await work(core)
+  } finally {
+    await core.store.close()
+  }
+}
+
+/** Whether this is where the root is kept, and nothing else of the CA. */
+export const isRootAlone = (): boolean => {
+  const inventory = inspectKeystore(readConfig().keys)
+  return inventory.state === 'incomplete' && inventory.rootOnly && inventory.present.includes('root.key')
 }
 
 /** What an error says to the person at the terminal; null for one that is a fault of the program. */

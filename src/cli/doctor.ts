@@ -11,6 +11,7 @@ import { oids } from '../pki/oids.js'
 import { readCertificate } from '../pki/read-certificate.js'
 import type { Store } from '../store/store.js'
 import { explain, quietLog } from './context.js'
+import { checkPaths } from './doctor-paths.js'
 import { print, printJson, say, when } from './output.js'
 
 type Finding = { check: string; result: 'ok' | 'warning' | 'error'; detail: string }
@@ -64,7 +65,10 @@ const checkPointers = (config: Config, { intermediate, root }: Keystore, report:
 
 const checkDatabase = async (config: Config, keystore: Keystore | null, report: Report): Promise<void> => {
   const file = config.database.startsWith('file:') ? config.database.slice('file:'.length) : null
-  if (file && !existsSync(file)) return report('database', 'warning', `${file} does not exist yet; the first start makes it.`)
+  if (file && !existsSync(file)) {
+    if (keystore) await checkPaths(keystore, null, Date.now(), report)
+    return report('database', 'warning', `${file} does not exist yet; the first start makes it.`)
+  }
   let store: Store | undefined
   try {
     store = await openDatabase(config, quietLog(config), false)
@@ -79,6 +83,7 @@ const checkDatabase = async (config: Config, keystore: Keystore | null, report: 
       )
     }
     await checkClock(store, report)
+    if (keystore) await checkPaths(keystore, store, Date.now(), report)
   } catch (error) {
     report('database', 'error', message(error))
   } finally {
@@ -191,7 +196,7 @@ const doctor = async (options: { json?: true }): Promise<void> => {
 export const addDoctor = (program: Command): void => {
   program
     .command('doctor')
-    .description('check configuration, keys, database, clock, DNS and ports; say what is wrong and what to do')
+    .description('check configuration, keys, certification paths, database, clock, DNS and ports; say what is wrong and what to do')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -1,17 +1,20 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
-import { factsOf } from '../build.js'
-import { files } from '../keystore/inventory.js'
+import { factsOf, statusUrls } from '../build.js'
+import { files, retiredFolder } from '../keystore/inventory.js'
 import { importChain, requestIntermediate } from '../keystore-make.js'
 import { inspectKeystore, readPassphrase } from '../keystore-open.js'
+import { awaitsNext, importNext, renewIntermediate, requestNext, signRequest } from '../keystore-rollover.js'
 import { createLogging } from '../logging.js'
-import { defaultName, openCore, readConfig, version } from '../open.js'
+import { defaultName, OperatorError, openCore, readConfig, registerIntermediate, version } from '../open.js'
+import { pemEncode } from '../pki/pem.js'
+import { readCertificate } from '../pki/read-certificate.js'
 import { describe } from './banner.js'
-import { operator } from './context.js'
-import { print, say } from './output.js'
+import { operator, withRoot } from './context.js'
+import { print, say, when } from './output.js'
 
-type Options = { name?: string; csr?: true | string; import?: string }
+type Options = { name?: string; csr?: true | string; import?: string; newIntermediate?: true; sign?: string; out?: string }
 
 const passphraseNote = ({ file, generated }: { file: string; generated: boolean }): void => {
   if (generated) say(`The passphrase was generated: ${file}. Keep it apart from the keys, and say where with ICA_KEY_PASSPHRASE_FILE.`)
@@ -30,12 +33,47 @@ const request = async (options: Options): Promise<void> => {
   )
 }
 
-const install = (chain: string): void => {
+const restart = 'Start the CA again, so that it signs with the new one. What the old one has signed stays valid, and its status goes on being published.'
+
+const install = async (chain: string): Promise<void> => {
   const config = readConfig()
   const { passphrase } = readPassphrase(config, false)
-  importChain(config.keys, passphrase, path.resolve(chain), Date.now())
+  if (awaitsNext(config.keys)) {
+    await importNext(config.keys, passphrase, path.resolve(chain), Date.now())
+    return say(`Installed in ${config.keys}; the one before is kept in ${path.join(config.keys, retiredFolder)}. ${restart}`)
+  }
+  await importChain(config.keys, passphrase, path.resolve(chain), Date.now())
   say(`Installed in ${config.keys}. Start with: xmpp-ica serve`)
 }
+
+/** A new intermediate for a CA that works: at once, or its request. */
+const followUp = async (options: Options): Promise<void> => {
+  const config = readConfig()
+  const { passphrase } = readPassphrase(config, false)
+  if (!options.csr) {
+    const der = await renewIntermediate(config.keys, passphrase, Date.now(), (id) => statusUrls(config, id, null))
+    const { commonName, serial } = readCertificate(der)
+    return say(`Made "${commonName}" (${serial}); the one before is kept in ${path.join(config.keys, retiredFolder)}. ${restart}`)
+  }
+  const pem = await requestNext(config.keys, passphrase)
+  if (typeof options.csr === 'string') writeFileSync(options.csr, pem)
+  else process.stdout.write(pem)
+  say('Let the root sign this request, where it is: xmpp-ica init --sign next.csr --out next.pem. Then here: xmpp-ica init --import next.pem. The CA goes on meanwhile.')
+}
+
+/** The root signs an intermediate that was requested elsewhere. */
+const sign = (file: string, out: string | undefined): Promise<void> =>
+  withRoot('sign', async (core) => {
+    const { config, clock, store, root } = core
+    const der = await signRequest(root, file, statusUrls(config, root.id, null), clock.now())
+    await registerIntermediate(store, { id: root.id, issuer: root }, der, { at: clock.now(), actor: operator() })
+    const pem = pemEncode('CERTIFICATE', der) + pemEncode('CERTIFICATE', root.certificate)
+    if (out === undefined) process.stdout.write(pem)
+    else writeFileSync(out, pem)
+    const { commonName, serial, notAfter } = readCertificate(der)
+    say(`Signed "${commonName}" (${serial}), until ${when(notAfter)}. Its status will be looked for at ${statusUrls(config, root.id, null).crl}: ICA_URL or ICA_STATUS_URL must be the same here as on the CA.`)
+    say(`Where it was requested: xmpp-ica init --import ${out === undefined ? 'FILE' : path.basename(out)}`)
+  })
 
 const make = async (options: Options): Promise<void> => {
   const config = readConfig()
@@ -55,10 +93,13 @@ export const addInit = (program: Command): void => {
     .option('--name <name>', 'what the CA is called in its certificates; by default after the host of ICA_URL')
     .option('--csr [file]', "make only the intermediate's key and a request (PKCS #10) for somebody else's root, to stdout or a file")
     .option('--import <chain.pem>', 'check and install what the root made of the request')
+    .option('--new-intermediate', 'for a CA that works: an intermediate that follows the one it has; with --csr only its key and request')
+    .option('--sign <file>', 'where root.key is: sign the request of an intermediate')
+    .option('--out <file>', 'write what was signed there')
     .addHelpText(
       'after',
       `
-Existing keys are never replaced.
+Existing keys are never replaced; an intermediate that is followed by another is kept, for the status of what it has signed.
 
 Examples:
   $ xmpp-ica init --name "Example XMPP CA"
@@ -66,13 +107,21 @@ Examples:
   $ xmpp-ica init --csr intermediate.csr
   $ openssl x509 -req -in intermediate.csr -CA root.pem -CAkey root.key -copy_extensions copy -days 3650 -out intermediate.pem
   $ cat intermediate.pem root.pem > chain.pem; xmpp-ica init --import chain.pem
-      An intermediate below a root that exists.`,
+      An intermediate below a root that exists.
+  $ xmpp-ica init --new-intermediate
+      Another intermediate, where root.key is on this machine.
+  $ xmpp-ica init --new-intermediate --csr next.csr      # on the CA
+  $ xmpp-ica init --sign next.csr --out next.pem         # where the root is
+  $ xmpp-ica init --import next.pem                      # on the CA
+      The same with a root that is kept elsewhere.`,
     )
     .action(async (options: Options) => {
       if (options.csr && options.import)
-        throw new (await import('../open.js')).OperatorError('--csr and --import are two steps: first the one, then the other.')
-      if (options.csr) await request(options)
-      else if (options.import) install(options.import)
+        throw new OperatorError('--csr and --import are two steps: first the one, then the other.')
+      if (options.sign !== undefined) await sign(options.sign, options.out)
+      else if (options.newIntermediate) await followUp(options)
+      else if (options.csr) await request(options)
+      else if (options.import) await install(options.import)
       else await make(options)
     })
 }

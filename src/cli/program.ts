@@ -1,10 +1,18 @@
 import { Command } from 'commander'
 import { version } from '../open.js'
+import { addAccount } from './account.js'
 import { addCertificates } from './certificates.js'
 import { addConfig } from './config.js'
 import { addCrl } from './crl.js'
 import { addDoctor } from './doctor.js'
+import { addEab } from './eab.js'
 import { addInit } from './init.js'
+import { addKey } from './key.js'
+import { addLimit } from './limit.js'
+import { addPolicy } from './policy.js'
+import { addRenewal } from './renewal.js'
+import { addResponder } from './responder.js'
+import { addRevoke } from './revoke.js'
 import { addServe } from './serve.js'
 
 /** The command line. Parsing throws CommanderError instead of ending the process. */
@@ -15,7 +23,8 @@ export const createProgram = (): Command => {
     .exitOverride()
     .showHelpAfterError('(--help says more)')
     .configureHelp({ sortSubcommands: false, helpWidth: 110 })
-  for (const add of [addServe, addInit, addCertificates, addCrl, addDoctor, addConfig]) add(program)
+  const groups = [addServe, addInit, addCertificates, addRevoke, addRenewal, addAccount, addEab, addPolicy, addLimit, addKey, addCrl, addResponder, addDoctor, addConfig]
+  for (const add of groups) add(program)
   for (const command of program.commands) command.exitOverride().showHelpAfterError('(--help says more)').configureHelp({ helpWidth: 110 })
   program.addHelpText(
     'after',
@@ -25,6 +34,7 @@ Examples:
   $ xmpp-ica list --valid                what is out there
   $ xmpp-ica show example.org            the certificates of a domain
   $ xmpp-ica revoke 5f0c8a… --reason keyCompromise
+  $ xmpp-ica account pause 0193c2f4… --reason "…"
   $ xmpp-ica doctor                      what is wrong, and what to do
 
 Commands work on the folder they are run in: its .env, ./data and ./ca-keys.`,

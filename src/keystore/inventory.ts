@@ -10,6 +10,15 @@ export const files = {
   request: 'intermediate.csr',
 } as const
 
+/** The key and request of the intermediate that is to follow, beside a CA that works, while the root's signature is awaited. */
+export const next = { key: 'next.key', request: 'next.csr' } as const
+
+/**
+ * The folder of intermediates that have been followed: `<issuer id>.key` and `<issuer id>.pem` of each. They sign no certificate any more but those of their OCSP responders, and
+ * CRLs, until the last certificate that they have signed has expired.
+ */
+export const retiredFolder = 'retired'
+
 export type Inventory =
   /** Nothing: a CA can be made here. */
   | { state: 'empty' }

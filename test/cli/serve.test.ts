@@ -14,10 +14,12 @@ const snapshot = (folder: string) => Object.fromEntries(readdirSync(folder).map(
 
 const stop = async (program: Program): Promise<number> => {
   const began = Date.now()
+  // Not `close`: the loader of this test has processes of its own, which take their time.
+  const exited = new Promise<number>((resolve) => program.child.once('exit', () => resolve(Date.now() - began)))
   program.child.kill('SIGTERM')
   const { code, stderr } = await program.result
   assert.equal(code, 0, stderr)
-  return Date.now() - began
+  return exited
 }
 
 const whole = (response: IncomingMessage): Promise<string> =>

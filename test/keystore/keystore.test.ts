@@ -269,26 +269,26 @@ describe("an intermediate of somebody else's root", () => {
 
     const signed = await sign(request)
     const file = path.join(scratch, 'chain.pem')
-    const importing = (text: string) => {
+    const importing = async (text: string) => {
       writeFileSync(file, text)
-      importChain(folder, passphrase, file, now)
+      await importChain(folder, passphrase, file, now)
     }
-    assert.throws(() => importing(signed.intermediate), /the certificate of the root .* is missing/)
-    assert.throws(() => importing(signed.root), /none of its 1 certificates is for the key/)
-    assert.throws(() => importing('nothing'), /no PEM block/)
+    await assert.rejects(importing(signed.intermediate), /the certificate of the root .* is missing/)
+    await assert.rejects(importing(signed.root), /none of its 1 certificates is for the key/)
+    await assert.rejects(importing('nothing'), /no PEM block/)
     const stranger = await sign(request, { commonName: 'Another root' })
-    assert.throws(() => importing(signed.intermediate + stranger.root), /root .* is missing/)
+    await assert.rejects(importing(signed.intermediate + stranger.root), /root .* is missing/)
     assert.equal(inspectKeystore(folder).state, 'requested')
 
-    importing(signed.root + signed.intermediate)
+    await importing(signed.root + signed.intermediate)
     const { root, intermediate } = openKeystore(folder, passphrase, now)
     assert.equal(root.commonName, 'Their root')
     assert.equal(root.issuer, null)
     assert.equal(intermediate.chain.length, 1)
 
-    assert.throws(() => importing(signed.root + signed.intermediate), /has its certificates already/)
+    await assert.rejects(importing(signed.root + signed.intermediate), /has its certificates already/)
     renameSync(path.join(folder, 'intermediate.pem'), path.join(folder, 'intermediate.old'))
-    importing(signed.intermediate + signed.root)
+    await importing(signed.intermediate + signed.root)
     assert.ok(existsSync(path.join(folder, 'intermediate.pem')))
   })
 })
