@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { IcaError, toProblem } from '../errors.js'
-import type { CertificateKind, Order } from '../model.js'
+import type { CertificateReservation, Order } from '../model.js'
 import { newSerial, issueLeaf as signLeaf } from '../pki/certificate.js'
 import { lintLeaf } from '../pki/lint.js'
 import type { Profile } from '../pki/profile.js'
@@ -15,18 +15,6 @@ export const profileOf = (ica: Ica, name: string): Profile => {
   return profile
 }
 
-/** What a leaf is made of; everything in it was validated or decided by the CA. */
-export type LeafRequest = Approved & {
-  kind: CertificateKind
-  profile: Profile
-  notBefore: number
-  notAfter: number
-  accountId: string | null
-  orderId: string | null
-  /** What the DNS said of CAA, where it was asked. */
-  caa?: Evidence[]
-}
-
 /** The profile's validity within what the issuer has left; seconds, because X.509 knows no smaller unit. */
 const validity = (ica: Ica, order: Order, profile: Profile): { notBefore: number; notAfter: number } => {
   const now = Math.floor(ica.clock.now() / 1000) * 1000
@@ -35,39 +23,35 @@ const validity = (ica: Ica, order: Order, profile: Profile): { notBefore: number
   return { notBefore, notAfter: Math.min(notAfter, ica.issuer.notAfter) }
 }
 
-/**
- * THE way to a leaf: reserve the serial, encode and sign, read the result back, store it (with its order in one transaction).
- * Returns serial and DER once they are durable. Throws serverInternal where the lint finds anything: such a certificate is never stored or shown.
- */
-export const issueLeaf = async (ica: Ica, request: LeafRequest, who: Who): Promise<{ serial: string; der: Uint8Array }> => {
+/** A leaf that is decided in all but its signature; everything in it was validated or decided by the CA. Its reservation must be stored before it is signed. */
+export type PlannedLeaf = Approved & { profile: Profile; caa: Evidence[]; reservation: CertificateReservation }
+
+/** Gives the leaf of an order its serial, its CRL shard and its validity. */
+export const planLeaf = (ica: Ica, order: Order, profile: Profile, approved: Approved, caa: Evidence[]): PlannedLeaf => {
   const serial = newSerial(randomBytes)
-  const shard = Number.parseInt(serial.slice(-8), 16) % ica.settings.crlShards
-  const { profile, names, publicKey, notBefore, notAfter } = request
-  await ica.store.reserveCertificate({
+  const reservation: CertificateReservation = {
     serial,
     issuerId: ica.issuer.id,
-    kind: request.kind,
+    kind: 'leaf',
     profile: profile.name,
-    accountId: request.accountId,
-    orderId: request.orderId,
-    keyId: publicKey.keyId,
-    crlShard: shard,
-    notBefore,
-    notAfter,
-    names,
+    accountId: order.accountId,
+    orderId: order.id,
+    keyId: approved.publicKey.keyId,
+    crlShard: Number.parseInt(serial.slice(-8), 16) % ica.settings.crlShards,
+    ...validity(ica, order, profile),
+    names: approved.names,
     createdAt: ica.clock.now(),
-  })
-  const leaf = {
-    profile,
-    names,
-    publicKey,
-    serial,
-    notBefore,
-    notAfter,
-    issuer: ica.issuer,
-    urls: ica.statusUrls(shard),
-    mustStaple: request.mustStaple,
   }
+  return { ...approved, profile, caa, reservation }
+}
+
+/**
+ * THE way to a leaf, after its serial was reserved: encode and sign, read the result back, store it (with its order in one transaction).
+ * Returns the serial once it is durable. Throws serverInternal where the lint finds anything: such a certificate is never stored or shown.
+ */
+const signPlanned = async (ica: Ica, { reservation, caa, ...approved }: PlannedLeaf, who: Who): Promise<string> => {
+  const { serial, crlShard, notBefore, notAfter, keyId, names } = reservation
+  const leaf = { ...approved, serial, notBefore, notAfter, issuer: ica.issuer, urls: ica.statusUrls(crlShard) }
   const der = await signLeaf(leaf)
   const findings = lintLeaf(der, leaf)
   if (findings.length > 0) {
@@ -75,41 +59,28 @@ export const issueLeaf = async (ica: Ica, request: LeafRequest, who: Who): Promi
     throw new IcaError('serverInternal', 'The CA refused its own certificate because it did not match its profile. The operator has been told.')
   }
   const audit = act(ica, who, 'certificate.issued', `certificate:${serial}`, {
-    kind: request.kind,
-    profile: profile.name,
-    issuer: ica.issuer.id,
-    order: request.orderId,
-    account: request.accountId,
-    keyId: publicKey.keyId,
+    profile: reservation.profile,
+    issuer: reservation.issuerId,
+    order: reservation.orderId,
+    account: reservation.accountId,
+    keyId,
     names: names.map((name) => `${name.form}:${name.value}`),
     notBefore,
     notAfter,
-    ...(request.caa && { caa: request.caa }),
+    caa,
   })
   if (!(await ica.store.storeCertificate(serial, der, audit))) throw new IcaError('conflict', 'The order was finished by another request meanwhile.')
-  ica.metrics.count('certificates', { kind: request.kind, profile: profile.name })
-  return { serial, der }
+  ica.metrics.count('certificates', { kind: reservation.kind, profile: reservation.profile })
+  return serial
 }
 
 /**
- * Issues for an order that the caller has claimed. Every failure after the claim ends here: the order becomes invalid with its reason, except where the
- * database is away: then the order stays `processing` and is resumed.
+ * Issues for an order that the caller has claimed, with the serial that was reserved by the claim. Every failure after the claim ends here: the order becomes invalid
+ * with its reason, except where the database is away: then the order stays `processing` and is resumed.
  */
-export const issueForOrder = async (ica: Ica, order: Order, profile: Profile, approved: Approved & { caa: Evidence[] }, who: Who): Promise<Order> => {
+export const issueForOrder = async (ica: Ica, order: Order, planned: PlannedLeaf, who: Who): Promise<Order> => {
   try {
-    const { serial } = await issueLeaf(
-      ica,
-      {
-        kind: 'leaf',
-        profile,
-        ...approved,
-        ...validity(ica, order, profile),
-        accountId: order.accountId,
-        orderId: order.id,
-      },
-      who,
-    )
-    return { ...order, certificateSerial: serial }
+    return { ...order, certificateSerial: await signPlanned(ica, planned, who) }
   } catch (error) {
     return failOrder(ica, order, error, who)
   }

@@ -8,7 +8,7 @@ import { checkPolicy, countCertificate, countOrder } from './admission.js'
 import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
 import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
-import { failOrder, issueForOrder, profileOf } from './issue.js'
+import { failOrder, issueForOrder, planLeaf, profileOf } from './issue.js'
 import { checkRequest } from './policy.js'
 import { keepsReplaced, readReplaces } from './renewal.js'
 import { orderStatus } from './status.js'
@@ -157,9 +157,10 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   const caa = await checkOrderCaa(ica, order, who)
   const claimedAt = ica.clock.now()
   const audit = act(ica, who, 'order.claimed', `order:${order.id}`, { keyId: csr.publicKey.keyId, commonName: csr.commonName })
-  const claim = (charges: readonly Charge[]) => ica.store.claimOrder(order.id, claimedAt, csrDer, audit, undefined, charges)
+  const planned = planLeaf(ica, order, profile, approved, caa)
+  const claim = (charges: readonly Charge[]) => ica.store.claimOrder(order.id, claimedAt, csrDer, audit, planned.reservation, charges)
   if (!(await countCertificate(ica, order, claim))) return finalizeOrder(ica, account, orderId, csrDer, who)
-  return issueForOrder(ica, { ...order, claimedAt, csr: csrDer }, profile, { ...approved, caa }, who)
+  return issueForOrder(ica, { ...order, claimedAt, csr: csrDer }, planned, who)
 }
 
 /** Issues for one order that a crash left between claim and certificate, where no other process has taken it. */
@@ -175,7 +176,9 @@ const resumeOrder = async (ica: Ica, order: Order): Promise<void> => {
     const csr = await readCertificateRequest(order.csr)
     const profile = profileOf(ica, order.profile)
     const approved = await checkRequest(ica, account, order, profile, csr)
-    await issueForOrder(ica, claimed, profile, { ...approved, caa: await checkOrderCaa(ica, order, who) }, who)
+    const planned = planLeaf(ica, order, profile, approved, await checkOrderCaa(ica, order, who))
+    await ica.store.reserveCertificate(planned.reservation)
+    await issueForOrder(ica, claimed, planned, who)
   } catch (error) {
     await failOrder(ica, claimed, error, who)
   }
