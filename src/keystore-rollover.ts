@@ -34,7 +34,9 @@ const currentName = (folder: string): string => {
 
 const mustBeComplete = (folder: string): void => {
   if (inspectKeystore(folder).state !== 'complete') {
-    throw new KeystoreError(`There is no complete CA in ${folder}, whose intermediate could be followed by another. Without the options: xmpp-ica init`)
+    throw new KeystoreError(
+      `There is no complete CA in ${folder}, whose intermediate could be followed by another. Without the options: xmpp-ica init`,
+    )
   }
 }
 
@@ -53,7 +55,8 @@ const follow = (folder: string, key: string, chain: readonly Uint8Array[]): void
     const kept = path.join(at, to)
     const content = readFileSync(path.join(folder, from), 'utf8')
     if (!existsSync(kept)) writeNewFile(kept, content)
-    else if (readFileSync(kept, 'utf8') !== content) throw new KeystoreError(`${kept} is there already and is something else. Move it away first. Nothing was changed.`)
+    else if (readFileSync(kept, 'utf8') !== content)
+      throw new KeystoreError(`${kept} is there already and is something else. Move it away first. Nothing was changed.`)
   }
   replaceFiles(folder, { [files.intermediateKey]: key, [files.intermediate]: chain.map(pem).join('') })
   for (const name of Object.values(next)) rmSync(path.join(folder, name), { force: true })
@@ -75,10 +78,17 @@ const signIntermediate = (root: Issuer, subject: Subject, publicKey: PublicKeyIn
 }
 
 /** Makes a new intermediate with the root that is here. The running CA takes it when it is started again. */
-export const renewIntermediate = async (folder: string, passphrase: string, now: number, rootUrls: (rootId: string) => StatusUrls): Promise<Uint8Array> => {
+export const renewIntermediate = async (
+  folder: string,
+  passphrase: string,
+  now: number,
+  rootUrls: (rootId: string) => StatusUrls,
+): Promise<Uint8Array> => {
   mustBeComplete(folder)
   if (existsSync(path.join(folder, next.key)))
-    throw new KeystoreError(`${path.join(folder, next.key)} waits for its certificate. Import that, or move ${next.key} and ${next.request} away first.`)
+    throw new KeystoreError(
+      `${path.join(folder, next.key)} waits for its certificate. Import that, or move ${next.key} and ${next.request} away first.`,
+    )
   const root = openRoot(folder, passphrase, now)
   const key = newCaKey('P-256')
   const der = await signIntermediate(root, { commonName: nextName(currentName(folder)) }, nodeSigner(key).publicKey, rootUrls(root.id), now)

@@ -16,7 +16,13 @@ const show = (what: string, options: { json?: true }): Promise<void> =>
     const limits = overrides.filter(({ subject }) => subject === account.id)
     if (options.json) {
       const { externalAccount, ...rest } = account
-      return printJson({ ...rest, externalAccountKey: externalAccount?.keyId ?? null, url: `${url}/acme/account/${account.id}`, limits, newestOrders: ids })
+      return printJson({
+        ...rest,
+        externalAccountKey: externalAccount?.keyId ?? null,
+        url: `${url}/acme/account/${account.id}`,
+        limits,
+        newestOrders: ids,
+      })
     }
     const { paused, externalAccount } = account
     const entries: [string, string | string[]][] = [
@@ -33,7 +39,11 @@ const show = (what: string, options: { json?: true }): Promise<void> =>
     print(facts(entries.filter(([, value]) => value.length > 0)))
   })
 
-const acting = async (what: string, act: (ica: { store: Store; clock: typeof wallClock }, id: string) => Promise<void>, done: string): Promise<void> =>
+const acting = async (
+  what: string,
+  act: (ica: { store: Store; clock: typeof wallClock }, id: string) => Promise<void>,
+  done: string,
+): Promise<void> =>
   withStore(async (store) => {
     const { id } = await findAccount({ store }, what)
     await act({ store, clock: wallClock }, id)
@@ -49,14 +59,23 @@ const deactivate = (what: string, { reason }: { reason: string }): Promise<void>
   acting(what, (ica, id) => revokeAccount(ica, id, reason, { actor: operator() }), 'is closed for good; its certificates stay valid')
 
 export const addAccount = (program: Command): void => {
-  const account = program.command('account').description('ACME accounts: show, pause, resume, deactivate')
+  const account = program
+    .command('account')
+    .description('ACME accounts: show, pause, resume, deactivate')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ xmpp-ica account show 0193c2f4…\n  $ xmpp-ica account pause 0193c2f4… --reason "its renewals have failed for a month"',
+    )
   const which = 'its id, its URL, or the thumbprint of its key'
   account
     .command('show')
     .description('shows an account with its newest orders')
     .argument('<account>', which)
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ xmpp-ica account show https://ica.example.org/acme/account/0193c2f4…\n  $ xmpp-ica account show 0193c2f4… --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ xmpp-ica account show https://ica.example.org/acme/account/0193c2f4…\n  $ xmpp-ica account show 0193c2f4… --json',
+    )
     .action(show)
   account
     .command('pause')

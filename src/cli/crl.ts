@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { buildCa, type Core } from '../build.js'
-import { importCrl } from '../issuance/crl-import.js'
 import { IcaError } from '../errors.js'
+import { importCrl } from '../issuance/crl-import.js'
 import { OperatorError, type RootCore, version } from '../open.js'
 import type { CrlRow } from '../store/store.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
@@ -40,7 +40,7 @@ const present = (lists: Listed[], now: number, { out, json }: Options): void => 
     say(`Written to ${out} (DER).`)
   }
   if (json) {
-    return printJson(
+    printJson(
       lists.map(({ name, issuerId, shard, crl: row }) => ({
         name,
         issuer: issuerId,
@@ -52,6 +52,7 @@ const present = (lists: Listed[], now: number, { out, json }: Options): void => 
         bytes: row?.der.length ?? null,
       })),
     )
+    return
   }
   const rows = lists.map(({ name, crl: row }) => [
     name,
@@ -65,7 +66,11 @@ const present = (lists: Listed[], now: number, { out, json }: Options): void => 
 }
 
 /** Takes over the root's CRL. `root` is its certificate. */
-const take = async (core: Pick<Core, 'clock' | 'store'>, root: { id: string; certificate: Uint8Array; notAfter: number }, file: string): Promise<void> => {
+const take = async (
+  core: Pick<Core, 'clock' | 'store'>,
+  root: { id: string; certificate: Uint8Array; notAfter: number },
+  file: string,
+): Promise<void> => {
   try {
     const { number, nextUpdate, entries } = await importCrl(core, root, readFileSync(file), { actor: operator() })
     say(`Imported: number ${number}, ${entries} revoked, the next one is due before ${when(nextUpdate)}. The running CA serves it in a few seconds.`)
@@ -109,7 +114,7 @@ export const addCrl = (program: Command): void => {
     .command('crl')
     .description('publish all CRLs now, and show them')
     .option('--show', 'only show what is published')
-    .option('--import <file>', "check the CRL of a root whose key is elsewhere, and serve it")
+    .option('--import <file>', 'check the CRL of a root whose key is elsewhere, and serve it')
     .option('--out <folder>', 'write them there as files')
     .option('--days <n>', 'where only the root is kept: how long its CRL lasts', readDays, defaultRootCrlDays)
     .option('--json', 'print JSON')

@@ -17,7 +17,8 @@ const create = (options: CreateOptions): Promise<void> =>
       { actor: operator() },
     )
     const hmacKey = secret.toString('base64url')
-    if (options.json) return printJson({ kid: key.id, hmacKey, note: key.note, uses: key.usesLeft, expiresAt: expiresAt && new Date(expiresAt).toISOString() })
+    if (options.json)
+      return printJson({ kid: key.id, hmacKey, note: key.note, uses: key.usesLeft, expiresAt: expiresAt && new Date(expiresAt).toISOString() })
     print(
       facts([
         ['key id', key.id],
@@ -41,7 +42,14 @@ const list = (options: { json?: true }): Promise<void> =>
     const keys = await store.externalAccountKeys()
     if (options.json) return printJson(keys.map((key) => ({ ...key, state: stateOf(key, now) })))
     if (keys.length === 0) return say('There is no external account key; "xmpp-ica eab create" makes one.')
-    const rows = keys.map((key) => [key.id, stateOf(key, now), String(key.usesLeft), key.expiresAt === null ? 'never' : when(key.expiresAt), key.accounts.join(' ') || '-', key.note])
+    const rows = keys.map((key) => [
+      key.id,
+      stateOf(key, now),
+      String(key.usesLeft),
+      key.expiresAt === null ? 'never' : when(key.expiresAt),
+      key.accounts.join(' ') || '-',
+      key.note,
+    ])
     print(table(['key id', 'state', 'uses left', 'expires', 'accounts', 'note'], rows))
   })
 
@@ -65,7 +73,10 @@ const readTime = (text: string): number => {
 }
 
 export const addEab = (program: Command): void => {
-  const eab = program.command('eab').description('external account keys: who has one may have an account (ICA_EAB)')
+  const eab = program
+    .command('eab')
+    .description('external account keys: who has one may have an account (ICA_EAB)')
+    .addHelpText('after', '\nExamples:\n  $ xmpp-ica eab create --note "Jane, example.org" --expires 14d\n  $ xmpp-ica eab list')
   eab
     .command('create')
     .description('makes a key; its secret is shown this once')

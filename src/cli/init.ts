@@ -33,7 +33,8 @@ const request = async (options: Options): Promise<void> => {
   )
 }
 
-const restart = 'Start the CA again, so that it signs with the new one. What the old one has signed stays valid, and its status goes on being published.'
+const restart =
+  'Start the CA again, so that it signs with the new one. What the old one has signed stays valid, and its status goes on being published.'
 
 const install = async (chain: string): Promise<void> => {
   const config = readConfig()
@@ -58,7 +59,9 @@ const followUp = async (options: Options): Promise<void> => {
   const pem = await requestNext(config.keys, passphrase)
   if (typeof options.csr === 'string') writeFileSync(options.csr, pem)
   else process.stdout.write(pem)
-  say('Let the root sign this request, where it is: xmpp-ica init --sign next.csr --out next.pem. Then here: xmpp-ica init --import next.pem. The CA goes on meanwhile.')
+  say(
+    'Let the root sign this request, where it is: xmpp-ica init --sign next.csr --out next.pem. Then here: xmpp-ica init --import next.pem. The CA goes on meanwhile.',
+  )
 }
 
 /** The root signs an intermediate that was requested elsewhere. */
@@ -71,7 +74,9 @@ const sign = (file: string, out: string | undefined): Promise<void> =>
     if (out === undefined) process.stdout.write(pem)
     else writeFileSync(out, pem)
     const { commonName, serial, notAfter } = readCertificate(der)
-    say(`Signed "${commonName}" (${serial}), until ${when(notAfter)}. Its status will be looked for at ${statusUrls(config, root.id, null).crl}: ICA_URL or ICA_STATUS_URL must be the same here as on the CA.`)
+    say(
+      `Signed "${commonName}" (${serial}), until ${when(notAfter)}. Its status will be looked for at ${statusUrls(config, root.id, null).crl}: ICA_URL or ICA_STATUS_URL must be the same here as on the CA.`,
+    )
     say(`Where it was requested: xmpp-ica init --import ${out === undefined ? 'FILE' : path.basename(out)}`)
   })
 
@@ -116,8 +121,7 @@ Examples:
       The same with a root that is kept elsewhere.`,
     )
     .action(async (options: Options) => {
-      if (options.csr && options.import)
-        throw new OperatorError('--csr and --import are two steps: first the one, then the other.')
+      if (options.csr && options.import) throw new OperatorError('--csr and --import are two steps: first the one, then the other.')
       if (options.sign !== undefined) await sign(options.sign, options.out)
       else if (options.newIntermediate) await followUp(options)
       else if (options.csr) await request(options)

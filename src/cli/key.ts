@@ -5,8 +5,8 @@ import { wallClock } from '../build.js'
 import { blockKey, unblockKey } from '../issuance/operator.js'
 import { OperatorError } from '../open.js'
 import type { Store } from '../store/store.js'
-import { readSerial } from './names.js'
 import { operator, withStore } from './context.js'
+import { readSerial } from './names.js'
 import { print, printJson, say, table, when } from './output.js'
 
 /** The id of the key in a file: a certificate or a public or private key, PEM or DER. */
@@ -14,7 +14,9 @@ export const keyIdOfFile = (file: string): string => {
   const content = readFileSync(file)
   for (const read of [() => new X509Certificate(content).publicKey, () => createPublicKey(content)]) {
     try {
-      return createHash('sha256').update(read().export({ type: 'spki', format: 'der' })).digest('hex')
+      return createHash('sha256')
+        .update(read().export({ type: 'spki', format: 'der' }))
+        .digest('hex')
     } catch {
       // Then it is the other.
     }
@@ -52,7 +54,8 @@ const PAGE = 1000
 const list = (options: { json?: true }): Promise<void> =>
   withStore(async (store) => {
     const keys: Awaited<ReturnType<Store['blockedKeys']>> = []
-    for (let page = await store.blockedKeys('', PAGE); page.length > 0; page = await store.blockedKeys(page.at(-1)?.keyId ?? '', PAGE)) keys.push(...page)
+    for (let page = await store.blockedKeys('', PAGE); page.length > 0; page = await store.blockedKeys(page.at(-1)?.keyId ?? '', PAGE))
+      keys.push(...page)
     if (options.json) return printJson(keys.map((key) => ({ ...key, blockedAt: new Date(key.blockedAt).toISOString() })))
     if (keys.length === 0) return say('No key is blocked.')
     print(
@@ -64,7 +67,10 @@ const list = (options: { json?: true }): Promise<void> =>
   })
 
 export const addKey = (program: Command): void => {
-  const key = program.command('key').description('keys that are not certified: block, unblock, list')
+  const key = program
+    .command('key')
+    .description('keys that are not certified: block, unblock, list')
+    .addHelpText('after', '\nExamples:\n  $ xmpp-ica key block leaked.pem\n  $ xmpp-ica key list')
   const which = 'a file with a certificate or key, the SHA-256 of a public key, or the serial of a certificate'
   key
     .command('block')
@@ -79,5 +85,10 @@ export const addKey = (program: Command): void => {
     .argument('<key>', which)
     .addHelpText('after', '\nExample:\n  $ xmpp-ica key unblock 5f0c8a…')
     .action(unblock)
-  key.command('list').description('blocked keys').option('--json', 'print JSON').addHelpText('after', '\nExample:\n  $ xmpp-ica key list').action(list)
+  key
+    .command('list')
+    .description('blocked keys')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ xmpp-ica key list')
+    .action(list)
 }

@@ -23,7 +23,11 @@ const readRate = (text: string): Rate => {
 const list = (options: { json?: true }): Promise<void> =>
   withStore(async (store, { limits }) => {
     const { overrides } = await store.policies()
-    const own = overrides.map(({ limit, subject, count, windowMs }) => ({ limit, subject, rate: showRate(count === null ? null : { count, windowMs }) }))
+    const own = overrides.map(({ limit, subject, count, windowMs }) => ({
+      limit,
+      subject,
+      rate: showRate(count === null ? null : { count, windowMs }),
+    }))
     if (options.json) return printJson({ limits: Object.fromEntries(limitNames.map((name) => [name, showRate(limits[name])])), overrides: own })
     print(
       table(
@@ -54,7 +58,10 @@ const unset = (limit: LimitName, text: string): Promise<void> =>
   })
 
 export const addLimit = (program: Command): void => {
-  const limit = program.command('limit').description('rate limits: show them, and set some for one account, domain or address')
+  const limit = program
+    .command('limit')
+    .description('rate limits: show them, and set some for one account, domain or address')
+    .addHelpText('after', '\nExamples:\n  $ xmpp-ica limit list\n  $ xmpp-ica limit set certificatesPerDomain example.org 500/7d')
   limit
     .command('list')
     .description('the limits in force')

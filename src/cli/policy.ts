@@ -52,7 +52,10 @@ const addList = (policy: Command, name: NameList): void => {
     .description('adds a name, or gives it another reason')
     .argument('<name>', 'example.com: this name alone; .example.com: and everything below it; . : every name', readName)
     .option('--reason <text>', 'told to who orders such a name, and kept in the audit log', '')
-    .addHelpText('after', `\nExamples:\n  $ xmpp-ica policy ${name} add example.com --reason "by court order"\n  $ xmpp-ica policy ${name} add .example.com`)
+    .addHelpText(
+      'after',
+      `\nExamples:\n  $ xmpp-ica policy ${name} add example.com --reason "by court order"\n  $ xmpp-ica policy ${name} add .example.com`,
+    )
     .action((given: string, options: { reason: string }) => add(name, given, options))
   command
     .command('remove')

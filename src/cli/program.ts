@@ -23,7 +23,22 @@ export const createProgram = (): Command => {
     .exitOverride()
     .showHelpAfterError('(--help says more)')
     .configureHelp({ sortSubcommands: false, helpWidth: 110 })
-  const groups = [addServe, addInit, addCertificates, addRevoke, addRenewal, addAccount, addEab, addPolicy, addLimit, addKey, addCrl, addResponder, addDoctor, addConfig]
+  const groups = [
+    addServe,
+    addInit,
+    addCertificates,
+    addRevoke,
+    addRenewal,
+    addAccount,
+    addEab,
+    addPolicy,
+    addLimit,
+    addKey,
+    addCrl,
+    addResponder,
+    addDoctor,
+    addConfig,
+  ]
   for (const add of groups) add(program)
   for (const command of program.commands) command.exitOverride().showHelpAfterError('(--help says more)').configureHelp({ helpWidth: 110 })
   program.addHelpText(

@@ -5,8 +5,8 @@ import { markForRenewal, unmarkForRenewal } from '../issuance/operator.js'
 import { renewalInfo } from '../issuance/renewal.js'
 import type { RenewalMark, RenewalSelector } from '../model.js'
 import { OperatorError } from '../open.js'
-import { readSerial } from './names.js'
 import { operator, withStore } from './context.js'
+import { readSerial } from './names.js'
 import { facts, print, printJson, say, table, when } from './output.js'
 
 type MarkOptions = {
@@ -51,13 +51,23 @@ const conditions = ({ serial, keyId, domain, issuedFrom, issuedUntil }: RenewalS
 const mark = (options: MarkOptions): Promise<void> =>
   withStore(async (store) => {
     const { reason, explanationUrl = null, spread } = options
-    const made = await markForRenewal({ store, clock: wallClock }, selectorOf(options), { reason, explanationUrl, spreadMs: spread }, { actor: operator() })
+    const made = await markForRenewal(
+      { store, clock: wallClock },
+      selectorOf(options),
+      { reason, explanationUrl, spreadMs: spread },
+      { actor: operator() },
+    )
     print(made.id)
     say(`Certificates (${conditions(made.selector)}) are to be renewed ${spread === 0 ? 'at once' : `until ${when(made.markedAt + spread)}`}.`)
     say('Clients that know ARI (RFC 9773) do so within hours; others must be told. Nothing is revoked by this.')
   })
 
-const toJson = ({ selector, markedAt, spreadMs, ...rest }: RenewalMark) => ({ ...rest, selector, markedAt: new Date(markedAt).toISOString(), spreadSeconds: spreadMs / 1000 })
+const toJson = ({ selector, markedAt, spreadMs, ...rest }: RenewalMark) => ({
+  ...rest,
+  selector,
+  markedAt: new Date(markedAt).toISOString(),
+  spreadSeconds: spreadMs / 1000,
+})
 
 const list = (options: { json?: true }): Promise<void> =>
   withStore(async (store) => {
@@ -85,7 +95,13 @@ const show = (text: string, options: { json?: true }): Promise<void> =>
     if (!certificate) throw new OperatorError(`There is no certificate with the serial ${text}.`)
     const { start, end, explanationUrl } = renewalInfo(certificate, (await store.policies()).marks)
     if (options.json) return printJson({ serial, start: new Date(start).toISOString(), end: new Date(end).toISOString(), explanationUrl })
-    print(facts([['serial', serial], ['renew', `${when(start)} to ${when(end)}`], ['explanation', explanationUrl ?? '-']]))
+    print(
+      facts([
+        ['serial', serial],
+        ['renew', `${when(start)} to ${when(end)}`],
+        ['explanation', explanationUrl ?? '-'],
+      ]),
+    )
   })
 
 const reading =
@@ -101,21 +117,35 @@ const reading =
     return value
   }
 
-const moment = reading((text) => (/^\d{4}-\d\d-\d\d(T[\d:.]+Z)?$/.test(text) && !Number.isNaN(Date.parse(text)) ? Date.parse(text) : null), 'A date like 2026-12-31 or 2026-12-31T12:00:00Z (UTC)')
+const moment = reading(
+  (text) => (/^\d{4}-\d\d-\d\d(T[\d:.]+Z)?$/.test(text) && !Number.isNaN(Date.parse(text)) ? Date.parse(text) : null),
+  'A date like 2026-12-31 or 2026-12-31T12:00:00Z (UTC)',
+)
 
 export const addRenewal = (program: Command): void => {
-  const renewal = program.command('renewal').description('early renewal of certificates, told to clients by ARI (RFC 9773)')
+  const renewal = program
+    .command('renewal')
+    .description('early renewal of certificates, told to clients by ARI (RFC 9773)')
+    .addHelpText('after', '\nExamples:\n  $ xmpp-ica renewal mark --domain example.org --reason "moved"\n  $ xmpp-ica renewal list')
   renewal
     .command('mark')
     .description('asks for the early renewal of certificates that were issued so far')
     .option('--all', 'every certificate')
     .option('--serial <serial>', 'this one', reading(readSerial, 'A serial'))
-    .option('--key <sha256>', 'with this public key', reading((text) => (/^[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : null), 'The SHA-256 of a public key (64 hex digits)'))
+    .option(
+      '--key <sha256>',
+      'with this public key',
+      reading((text) => (/^[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : null), 'The SHA-256 of a public key (64 hex digits)'),
+    )
     .option('--domain <domain>', 'with a name in this domain', (text: string) => text.toLowerCase())
     .option('--issued-from <date>', 'issued at or after', moment)
     .option('--issued-until <date>', 'issued at or before', moment)
     .requiredOption('--reason <text>', 'for the audit log')
-    .option('--explanation-url <url>', 'shown to the user by clients', reading((text) => (/^https?:/.test(text) && URL.canParse(text) ? text : null), 'A web address'))
+    .option(
+      '--explanation-url <url>',
+      'shown to the user by clients',
+      reading((text) => (/^https?:/.test(text) && URL.canParse(text) ? text : null), 'A web address'),
+    )
     .option('--spread <time>', 'spread the renewals over this time, e.g. 24h', reading(parseDuration, 'A time like 6h or 2d'), 0)
     .addHelpText(
       'after',

@@ -1,8 +1,8 @@
 /** `xmpp-ica responder`: the keys that sign OCSP answers. */
 import type { Command } from 'commander'
 import { type Core, respondersOf } from '../build.js'
-import { openServiceKeys } from '../keystore-service.js'
 import { act } from '../issuance/ica.js'
+import { openServiceKeys } from '../keystore-service.js'
 import { readCertificate } from '../pki/read-certificate.js'
 import { operator, withCore } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
@@ -26,8 +26,16 @@ const kept = async (core: Core) => {
 const list = (options: Options): Promise<void> =>
   withCore('responder', async (core) => {
     const all = await kept(core)
-    if (options.json) return printJson(all.map((one) => ({ ...one, notBefore: new Date(one.notBefore).toISOString(), notAfter: new Date(one.notAfter).toISOString() })))
-    print(table(['issuer', 'serial', 'since', 'until'], all.map(({ issuer, serial, notBefore, notAfter }) => [issuer, serial, when(notBefore), when(notAfter)])))
+    if (options.json)
+      return printJson(
+        all.map((one) => ({ ...one, notBefore: new Date(one.notBefore).toISOString(), notAfter: new Date(one.notAfter).toISOString() })),
+      )
+    print(
+      table(
+        ['issuer', 'serial', 'since', 'until'],
+        all.map(({ issuer, serial, notBefore, notAfter }) => [issuer, serial, when(notBefore), when(notAfter)]),
+      ),
+    )
   })
 
 const rotate = (options: Options): Promise<void> =>
@@ -40,12 +48,19 @@ const rotate = (options: Options): Promise<void> =>
       if (options.json) printJson({ issuer: issuer.id, serial, notAfter: new Date(notAfter).toISOString() })
       else say(`The issuer ${issuer.id} has a new OCSP responder: ${serial}, until ${when(notAfter)}.`)
     }
-    say('The running CA signs with it in a few seconds. The key of the one before is kept until its certificate ends; answers that it has signed stay valid.')
+    say(
+      'The running CA signs with it in a few seconds. The key of the one before is kept until its certificate ends; answers that it has signed stay valid.',
+    )
   })
 
 export const addResponder = (program: Command): void => {
   const responder = program.command('responder').description('the keys that sign OCSP answers: list, rotate')
-  responder.command('list').description('those that are kept, newest first').option('--json', 'print JSON').addHelpText('after', '\nExample:\n  $ xmpp-ica responder list').action(list)
+  responder
+    .command('list')
+    .description('those that are kept, newest first')
+    .option('--json', 'print JSON')
+    .addHelpText('after', '\nExample:\n  $ xmpp-ica responder list')
+    .action(list)
   responder
     .command('rotate')
     .description('make a new one at once, and sign with that')

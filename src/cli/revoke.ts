@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { type Command, InvalidArgumentError } from 'commander'
 import { buildIca, type Core } from '../build.js'
-import { candidatesOf, type RevocationSelector, revokeSelected, selectForRevocation, standingOf, type Tally } from '../issuance/mass-revocation.js'
 import type { Ica } from '../issuance/ica.js'
+import { candidatesOf, type RevocationSelector, revokeSelected, selectForRevocation, standingOf, type Tally } from '../issuance/mass-revocation.js'
 import { type Certificate, type RevocationReason, revocationReasons } from '../model.js'
 import { OperatorError, type RootCore } from '../open.js'
 import { issuerId, readCertificate } from '../pki/read-certificate.js'
@@ -145,7 +145,13 @@ const mass = async (core: Core, selector: RevocationSelector, options: Options):
   const { valid, revoked: already, expired } = counts
   const summary = `${serials.length} selected: ${valid} valid, ${already} revoked before, ${expired} expired`
   if (options.dryRun) {
-    if (options.json) printJson({ dryRun: true, reason, ...counts, certificates: found.map(({ serial, kind, accountId, names }) => ({ serial, kind, account: accountId, names })) })
+    if (options.json)
+      printJson({
+        dryRun: true,
+        reason,
+        ...counts,
+        certificates: found.map(({ serial, kind, accountId, names }) => ({ serial, kind, account: accountId, names })),
+      })
     else say(`${summary}. ${valid} would be revoked (${reason}). Nothing was revoked.`)
     return
   }
@@ -154,11 +160,19 @@ const mass = async (core: Core, selector: RevocationSelector, options: Options):
     throw new OperatorError('Nothing was revoked. To do it without being asked: --yes; to see what it would be: --dry-run')
   }
   const { serials: list, ...selected } = selector
-  const tally = await revokeSelected(ica, serials, reason, { ...selected, ...(list && { listed: list.length }) }, { actor: operator() }, progress(serials.length))
+  const tally = await revokeSelected(
+    ica,
+    serials,
+    reason,
+    { ...selected, ...(list && { listed: list.length }) },
+    { actor: operator() },
+    progress(serials.length),
+  )
   if (options.json) return printJson({ dryRun: false, reason, ...tally })
   const key = reason === 'keyCompromise' ? ' Their keys will not be certified again.' : ''
   say(`${tally.revoked} revoked (${reason}), ${tally.already} before, ${tally.expired} expired.${key}`)
-  if (tally.revoked > 0) say('The running CA says so by OCSP in a second and has it on its CRLs in a few; if it does not run, it will when it starts.')
+  if (tally.revoked > 0)
+    say('The running CA says so by OCSP in a second and has it on its CRLs in a few; if it does not run, it will when it starts.')
 }
 
 /** The root revokes an intermediate and publishes that. */
@@ -172,7 +186,9 @@ const revokeByRoot = async (core: RootCore, certificate: Certificate, options: O
   await revokeIntermediate(core, certificate, options.reason)
   await publishRootCrl(core, isRootAlone() ? defaultRootCrlDays : 7)
   if (options.json) printJson({ serial, reason: options.reason })
-  say(`Revoked (${options.reason}); the CRL of the root says so.${isRootAlone() ? ' Take it to the CA: xmpp-ica crl --out FOLDER, and there xmpp-ica crl --import FOLDER/root.crl' : ''}`)
+  say(
+    `Revoked (${options.reason}); the CRL of the root says so.${isRootAlone() ? ' Take it to the CA: xmpp-ica crl --out FOLDER, and there xmpp-ica crl --import FOLDER/root.crl' : ''}`,
+  )
 }
 
 const revokeRootAlone = (what: string, options: Options): Promise<void> =>
@@ -181,7 +197,8 @@ const revokeRootAlone = (what: string, options: Options): Promise<void> =>
     const certificate = existsSync(what)
       ? await intermediateOf(core, readCertificateFile(what))
       : serial && (await core.store.certificateBySerial(serial))
-    if (!certificate) throw new OperatorError(`This root has not signed ${what}, as far as its database knows. Give the file of the certificate instead.`)
+    if (!certificate)
+      throw new OperatorError(`This root has not signed ${what}, as far as its database knows. Give the file of the certificate instead.`)
     await revokeByRoot(core, certificate, options, false)
   })
 
@@ -191,7 +208,8 @@ const revokeOne = async (core: Core, what: string, options: Options): Promise<vo
   if (!certificate) throw new OperatorError(`There is no certificate with the serial ${what}. "xmpp-ica show <domain>" finds it by its name.`)
   if (certificate.kind === 'intermediate') {
     const { root, intermediate } = core.keystore
-    if (!root.issuer) throw new OperatorError('Only the root can revoke an intermediate. Do it where root.key is; then: xmpp-ica crl --import root.crl')
+    if (!root.issuer)
+      throw new OperatorError('Only the root can revoke an intermediate. Do it where root.key is; then: xmpp-ica crl --import root.crl')
     return revokeByRoot({ ...core, root: root.issuer }, certificate, options, Buffer.compare(intermediate.certificate, certificate.der) === 0)
   }
   const { revocation } = certificate
@@ -205,7 +223,8 @@ const revoke = async (what: string | undefined, options: Options): Promise<void>
   const selector = selectorOf(options)
   const ways = [what, options.file, ...Object.keys(selector)].filter((way) => way !== undefined)
   if (ways.length === 0) throw new OperatorError('Say which: a serial, or --file, --key, --domain, --account, --issuer, --from, --to.')
-  if ((what !== undefined || options.file !== undefined) && ways.length > 1) throw new OperatorError('A serial or --file stands alone; other conditions narrow each other.')
+  if ((what !== undefined || options.file !== undefined) && ways.length > 1)
+    throw new OperatorError('A serial or --file stands alone; other conditions narrow each other.')
   if (options.subdomains && options.domain === undefined) throw new OperatorError('--subdomains goes with --domain.')
   if (isRootAlone()) {
     if (what === undefined) throw new OperatorError('Here is only the root: it revokes one intermediate at a time, by its serial or its file.')

@@ -1,9 +1,10 @@
 /** What the root does, on the machine that has its key: signing, revoking and listing intermediates. */
+
+import { IcaError } from '../errors.js'
 import { createCrlPublisher } from '../issuance/crls.js'
 import { revocationAudit, revokedNow } from '../issuance/revocation.js'
 import type { Certificate, RevocationReason } from '../model.js'
 import { OperatorError, type RootCore, registerIntermediate } from '../open.js'
-import { IcaError } from '../errors.js'
 import { issuerId, readCertificate } from '../pki/read-certificate.js'
 import { operator } from './context.js'
 

@@ -4,7 +4,7 @@ import type { Account, Authorization, Order } from '../model.js'
 import type { Charge } from '../store/store.js'
 import { requireActive } from './accounts.js'
 import type { Ica } from './ica.js'
-import { certificateCounters, type Counter, counted, failureCounter, orderCounter } from './limits.js'
+import { type Counter, certificateCounters, counted, failureCounter, orderCounter } from './limits.js'
 import { checkNames } from './name-rules.js'
 import { isDue } from './renewal.js'
 
@@ -22,12 +22,8 @@ const authorizationCounters = async (ica: Ica, account: Account, identifiers: re
 }
 
 /** newAuthz: policy and limits; it counts as an order. Throws as {@link checkPolicy}, and rateLimited. */
-export const countAuthorization = async <T>(
-  ica: Ica,
-  account: Account,
-  identifier: Identifier,
-  act: (charges: Charge[]) => Promise<T>,
-): Promise<T> => counted(ica, await authorizationCounters(ica, account, [identifier]), act)
+export const countAuthorization = async <T>(ica: Ica, account: Account, identifier: Identifier, act: (charges: Charge[]) => Promise<T>): Promise<T> =>
+  counted(ica, await authorizationCounters(ica, account, [identifier]), act)
 
 /**
  * newOrder: counts the order and looks at what its certificate will count against, so that nobody proves names in vain. A renewal (the very names of an earlier
@@ -42,7 +38,11 @@ export const countOrder = async <T>(
   act: (charges: Charge[]) => Promise<T>,
 ): Promise<T> => {
   const { overrides } = await ica.policies.current()
-  const [perAccount, ...failures] = await authorizationCounters(ica, account, made.map(({ identifier }) => identifier))
+  const [perAccount, ...failures] = await authorizationCounters(
+    ica,
+    account,
+    made.map(({ identifier }) => identifier),
+  )
   const [exactSet, ...perDomain] = certificateCounters(ica.settings.limits, overrides, account.id, order.identifiers, exempt)
   const counters = [
     ...(perAccount && exactSet && !exempt ? [{ ...perAccount, sparesRenewal: exactSet.key }] : []),

@@ -2,11 +2,14 @@
  * Publishes CRLs (RFC 5280 §5): the complete one of each issuer whose key is here, and one for each shard of its certificates; daily, and soon after a revocation.
  * One list is made at a time. An issuer whose key is away (the root in production) is simply not among the sources: what was imported goes on being served.
  */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.js'
+import { IcaError } from '../errors.js'
 import type { Log } from '../log.js'
 import type { Issuer } from '../pki/certificate.js'
 import { encodeCrl } from '../pki/crl.js'
-import type { CrlRow, RevokedEntry, Store } from '../store/store.js'
+import type { CrlFacts, CrlRow, RevokedEntry, Store } from '../store/store.js'
 
 /** An issuer with its lists. */
 export type CrlSource = {
@@ -20,10 +23,12 @@ export type CrlSource = {
 export type CrlPublisherDeps = {
   clock: Clock
   log: Log
-  store: Pick<Store, 'nextCrlNumber' | 'revokedEntries' | 'saveCrl' | 'currentCrl'>
+  store: Pick<Store, 'nextCrlNumber' | 'revokedEntries' | 'saveCrl' | 'crlFacts' | 'lastRevocation' | 'acquireLease' | 'releaseLease'>
   sources: readonly CrlSource[]
   /** Told of every list that was published here. */
   onPublished?(crl: CrlRow): void
+  /** Told before each list of {@link CrlPublisher.publishAll}, for whom it takes long. */
+  onProgress?(done: number, of: number): void
   settings?: Partial<CrlSettings>
 }
 
@@ -37,7 +42,7 @@ export type CrlSettings = {
 }
 
 const day = 86_400_000
-const defaults: CrlSettings = { republishMs: day, lifetimeMs: 7 * day, gatherMs: 2000 }
+export const crlDefaults: CrlSettings = { republishMs: day, lifetimeMs: 7 * day, gatherMs: 2000 }
 
 /** Making lists after revocations takes at most this share of the time, however long they are. */
 const busyShare = 1 / 20
@@ -53,11 +58,11 @@ export type CrlState = {
 }
 
 export type CrlPublisher = {
-  /** Publishes what is due: at the first call everything, because nobody knows what was revoked while nothing ran. Call it every minute. Never rejects. */
+  /** Publishes what is due and nobody else is publishing. Call it every minute. Never rejects. */
   publishDue(): Promise<void>
-  /** Notes a revocation; its two lists follow within seconds. */
-  publishAfterRevocation(issuerId: string, shard: number): void
-  /** Publishes all lists now. Rejects with the first failure. For the command line. */
+  /** Notes a revocation with its place in the sequence of all; its two lists follow within seconds. */
+  publishAfterRevocation(issuerId: string, shard: number, seq?: number): void
+  /** Publishes all lists now; waits where another process is at it. Rejects with the first failure. For the command line. */
   publishAll(): Promise<void>
   states(): CrlState[]
   /** No list is begun after this; resolves when the one in the making is done. */
@@ -69,9 +74,9 @@ type List = {
   source: CrlSource
   shard: number | null
   name: string
-  current: Pick<CrlRow, 'number' | 'thisUpdate' | 'nextUpdate'> | null
-  /** Something may have been revoked that it does not show. */
-  stale: boolean
+  current: CrlFacts | null
+  /** The last revocation that it must have; null where that is not known, so that it must have all. */
+  wanted: number | null
   failures: number
 }
 
@@ -81,62 +86,129 @@ const listsOf = (source: CrlSource): List[] =>
     shard,
     name: shard === null ? source.issuer.id : `${source.issuer.id}/${shard}`,
     current: null,
-    stale: true,
+    wanted: null,
     failures: 0,
   }))
 
-/** Without the list itself, which may be large. */
-const facts = (row: CrlRow | null): List['current'] => row && { number: row.number, thisUpdate: row.thisUpdate, nextUpdate: row.nextUpdate }
+/**
+ * One node makes the lists at a time. Numbers and entries are right without that (they come from the database, in one sequence); it keeps two nodes from making
+ * the same list twice. So clocks that differ do no harm, and a node that dies is followed by another when its time is up.
+ */
+const leaseName = 'crl'
+const leaseMs = 120_000
+/** How long a command waits for it, and how often it asks. */
+const patience = { tries: 120, pauseMs: 500 }
 
 export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
-  const { clock, log } = deps
-  const settings = { ...defaults, ...deps.settings }
+  const { clock, log, store } = deps
+  const settings = { ...crlDefaults, ...deps.settings }
   const lists = deps.sources.flatMap(listsOf)
+  const holder = randomUUID()
   let queue: Promise<unknown> = Promise.resolve()
   let timer: NodeJS.Timeout | null = null
   let lastTook = 0
   let stopped = false
 
   /** After all that was asked for before. */
-  const inTurn = (work: (list: List) => Promise<void>): Promise<void> => {
-    const done = queue.then(async () => {
-      for (const list of lists) if (!stopped) await work(list)
-    })
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const done = queue.then(() => (stopped ? undefined : work()))
     queue = done.catch(() => undefined)
     return done
   }
 
+  const acquire = (): Promise<boolean> => {
+    const now = clock.now()
+    return store.acquireLease(leaseName, holder, now, now + leaseMs)
+  }
+
+  const refresh = async (): Promise<void> => {
+    const last = lists.some(({ wanted }) => wanted === null) ? await store.lastRevocation() : 0
+    const known = new Map((await store.crlFacts()).map((crl) => [`${crl.issuerId}/${crl.shard}`, crl]))
+    for (const list of lists) {
+      list.current = known.get(`${list.source.issuer.id}/${list.shard}`) ?? null
+      list.wanted ??= last
+    }
+  }
+
+  const isDue = ({ current, wanted }: List): boolean =>
+    !current || clock.now() >= current.thisUpdate + settings.republishMs || current.revocationSeq < (wanted ?? 0)
+
   const publish = async (list: List): Promise<void> => {
     const began = clock.now()
-    await publishList(deps, settings, list)
+    try {
+      list.current = await makeList(deps, settings, list)
+      list.failures = 0
+    } catch (error) {
+      list.failures++
+      throw error
+    }
     lastTook = clock.now() - began
   }
 
-  const publishIfDue = async (list: List): Promise<void> => {
+  const failed = (err: unknown, { name, failures, current }: List): void =>
+    log.error({ err, crl: name, failures, nextUpdate: current?.nextUpdate }, 'a CRL could not be published; it is tried again')
+
+  /** Publishes what is due; false where another node is at it. */
+  const publishWhatIsDue = async (): Promise<boolean> => {
+    await refresh()
+    if (!lists.some(isDue)) return true
+    if (!(await acquire())) return false
     try {
-      if (await isDue(deps, settings, list)) await publish(list)
+      // Somebody may have been at it just now.
+      await refresh()
+      for (const list of lists.filter(isDue)) {
+        if (stopped || !(await acquire())) break
+        await publish(list).catch((err: unknown) => failed(err, list))
+      }
+    } finally {
+      await store.releaseLease(leaseName, holder)
+    }
+    return true
+  }
+
+  const attempt = async (): Promise<void> => {
+    try {
+      if (!(await publishWhatIsDue())) publishSoon()
     } catch (err) {
-      log.error(
-        { err, crl: list.name, failures: list.failures, nextUpdate: list.current?.nextUpdate },
-        'a CRL could not be published; it is tried again',
-      )
+      log.error({ err }, 'no CRL can be published; it is tried again')
     }
   }
 
   /** Gathers for a moment; longer where lists are so long that making them is felt. */
   const publishSoon = (): void => {
-    const publishStale = (): void => {
+    const wake = (): void => {
       timer = null
-      void inTurn(async (list) => (list.stale ? publishIfDue(list) : undefined))
+      void inTurn(attempt)
     }
-    if (!stopped) timer ??= setTimeout(publishStale, Math.max(settings.gatherMs, lastTook / busyShare)).unref()
+    if (!stopped) timer ??= setTimeout(wake, Math.max(settings.gatherMs, lastTook / busyShare)).unref()
+  }
+
+  const publishAll = async (): Promise<void> => {
+    for (let tries = 1; !(await acquire()); tries++) {
+      if (tries === patience.tries)
+        throw new IcaError('conflict', 'Another process has been publishing CRLs for a minute. Try again when it is done.')
+      await sleep(patience.pauseMs)
+    }
+    try {
+      await refresh()
+      for (const [done, list] of lists.entries()) {
+        deps.onProgress?.(done, lists.length)
+        await acquire()
+        await publish(list)
+      }
+    } finally {
+      await store.releaseLease(leaseName, holder)
+    }
   }
 
   return {
-    publishDue: () => inTurn(publishIfDue),
-    publishAll: () => inTurn(publish),
-    publishAfterRevocation: (issuerId, shard) => {
-      for (const list of lists) if (list.source.issuer.id === issuerId && (list.shard === null || list.shard === shard)) list.stale = true
+    publishDue: () => inTurn(attempt),
+    publishAll: () => inTurn(publishAll),
+    publishAfterRevocation: (issuerId, shard, seq) => {
+      for (const list of lists) {
+        if (list.source.issuer.id !== issuerId || (list.shard !== null && list.shard !== shard)) continue
+        list.wanted = seq === undefined || list.wanted === null ? null : Math.max(list.wanted, seq)
+      }
       publishSoon()
     },
     states: () => lists.map(({ source, shard, current, failures }) => ({ ...(current ?? never), issuerId: source.issuer.id, shard, failures })),
@@ -150,50 +222,30 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
 
 const never = { number: null, thisUpdate: null, nextUpdate: null }
 
-const isDue = async ({ clock, store }: CrlPublisherDeps, settings: CrlSettings, list: List): Promise<boolean> => {
-  const isOld = (): boolean => !list.current || clock.now() >= list.current.thisUpdate + settings.republishMs
-  // Another node may have published meanwhile.
-  if (!list.stale && isOld()) list.current = facts(await store.currentCrl(list.source.issuer.id, list.shard))
-  return list.stale || isOld()
-}
-
-const publishList = async (deps: CrlPublisherDeps, settings: CrlSettings, list: List): Promise<void> => {
-  // Before the entries are read: what is revoked from here on makes the list stale again.
-  list.stale = false
-  try {
-    const row = await makeList(deps, settings, list)
-    list.current = facts(row)
-    list.failures = 0
-  } catch (error) {
-    list.stale = true
-    list.failures++
-    throw error
-  }
-}
-
-const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, settings: CrlSettings, list: List): Promise<CrlRow> => {
-  const { source, shard } = list
+const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, settings: CrlSettings, list: List): Promise<CrlFacts> => {
+  const { source, shard, current } = list
   const issuerId = source.issuer.id
   const at = clock.now()
   const thisUpdate = Math.floor(at / 1000) * 1000
   const nextUpdate = thisUpdate + settings.lifetimeMs
-  list.current ??= facts(await store.currentCrl(issuerId, shard))
   // A revoked certificate leaves after it has been on one regular list issued beyond its validity (RFC 5280 §3.3). Lists made after a revocation are not
   // regular, hence the time between two regular ones on top of the previous one's date.
-  const keepFrom = list.current ? list.current.thisUpdate - settings.republishMs : 0
+  const keepFrom = current ? current.thisUpdate - settings.republishMs : 0
+  // Before the entries are read: what is revoked from here on may or may not be among them.
+  const revocationSeq = await store.lastRevocation()
   const number = await store.nextCrlNumber(issuerId, shard)
   const counter = { entries: 0 }
   const entries = counting(store.revokedEntries(issuerId, shard, keepFrom), counter)
   const distributionPoint = shard === null ? null : source.shardUrl(shard)
   const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoint, entries })
 
-  const row: CrlRow = { issuerId, shard, number, thisUpdate, nextUpdate, der }
+  const row: CrlRow = { issuerId, shard, number, thisUpdate, nextUpdate, der, revocationSeq }
   const detail = { number: String(number), entries: counter.entries, octets: der.length, thisUpdate, nextUpdate }
   // Not saved where another node was first with a higher number; it drew that number, and so read its entries, after this one drew its own.
   const saved = await store.saveCrl(row, { at, actor: 'system', action: 'crl.published', subject: `crl:${list.name}`, detail })
   if (saved) onPublished?.(row)
   log.info({ crl: list.name, ...detail, saved }, 'made a CRL')
-  return row
+  return { issuerId, shard, number, thisUpdate, nextUpdate, revocationSeq }
 }
 
 /** Passes batches on and counts what is in them. */

@@ -4,16 +4,22 @@
  */
 import { createHash } from 'node:crypto'
 import ipaddr from 'ipaddr.js'
+import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
 import { compareIdentifiers, domainOf, type Identifier, registrableDomain } from '../identifier.js'
-import type { Clock } from '../clock.js'
 import type { LimitOverride } from '../model.js'
 import { type Charge, LimitExceeded, levelAt, type Store, tolerance } from '../store/store.js'
 
 /** `count` acts in `windowMs`; null: no limit. */
 export type Rate = { count: number; windowMs: number } | null
 
-export const limitNames = ['newAccountsPerAddress', 'ordersPerAccount', 'certificatesPerDomain', 'certificatesPerExactSet', 'failedValidations'] as const
+export const limitNames = [
+  'newAccountsPerAddress',
+  'ordersPerAccount',
+  'certificatesPerDomain',
+  'certificatesPerExactSet',
+  'failedValidations',
+] as const
 export type LimitName = (typeof limitNames)[number]
 export type Limits = Readonly<Record<LimitName, Rate>>
 
@@ -33,7 +39,8 @@ export const parseRate = (text: string): Rate => {
   const [, count = '', window = ''] = /^(\d{1,9})\/(.+)$/.exec(text) ?? []
   if (count === '') throw new Error(`"${text}" is not a limit; examples: 50/7d (50 in 7 days), 300/3h, off`)
   const windowMs = parseDuration(window)
-  if (Number(count) < 1 || Number(count) > windowMs) throw new Error(`"${text}": the number must lie between 1 and one in a millisecond; to stop everything, pause or deny`)
+  if (Number(count) < 1 || Number(count) > windowMs)
+    throw new Error(`"${text}": the number must lie between 1 and one in a millisecond; to stop everything, pause or deny`)
   return { count: Number(count), windowMs }
 }
 
@@ -112,7 +119,10 @@ export const addressKey = (address: string): string => {
   if (!ipaddr.isValid(address)) return address
   const parsed = ipaddr.process(address)
   if (parsed.kind() === 'ipv4') return parsed.toString()
-  return `${(parsed as ipaddr.IPv6).parts.slice(0, 4).map((part) => part.toString(16)).join(':')}::/64`
+  return `${(parsed as ipaddr.IPv6).parts
+    .slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(':')}::/64`
 }
 
 /** Names the set of identifiers, whatever their order. */
@@ -178,7 +188,12 @@ export const certificateCounters = (
 }
 
 /** How an act is counted. */
-export const chargeOf = ({ key, rate, keepMs = 0 }: Pick<Counter, 'key' | 'keepMs'> & { rate: NonNullable<Rate> }): Charge => ({ key, ...rate, cost: 1, keepMs })
+export const chargeOf = ({ key, rate, keepMs = 0 }: Pick<Counter, 'key' | 'keepMs'> & { rate: NonNullable<Rate> }): Charge => ({
+  key,
+  ...rate,
+  cost: 1,
+  keepMs,
+})
 
 const renewalHint: Partial<Record<LimitName, string>> = {
   ordersPerAccount: ' Orders for exactly the names of an earlier certificate do not count.',
@@ -188,7 +203,8 @@ const renewalHint: Partial<Record<LimitName, string>> = {
 }
 
 const duration = (ms: number): string => {
-  const [size, unit] = ms >= 172_800_000 ? [86_400_000, 'days'] : ms >= 7_200_000 ? [3_600_000, 'hours'] : ms >= 120_000 ? [60_000, 'minutes'] : [1000, 'seconds']
+  const [size, unit] =
+    ms >= 172_800_000 ? [86_400_000, 'days'] : ms >= 7_200_000 ? [3_600_000, 'hours'] : ms >= 120_000 ? [60_000, 'minutes'] : [1000, 'seconds']
   return `${Math.ceil(ms / size)} ${unit}`
 }
 
@@ -243,7 +259,8 @@ export const counted = async <T>(ica: Deps, counters: readonly Counter[], act: (
       return await act(charges)
     } catch (error) {
       if (!(error instanceof LimitExceeded)) throw error
-      if (attempt === ATTEMPTS) throw new IcaError('rateLimited', 'Too many requests at once count against the same limit. Try again.', { retryAfter: 5, cause: error })
+      if (attempt === ATTEMPTS)
+        throw new IcaError('rateLimited', 'Too many requests at once count against the same limit. Try again.', { retryAfter: 5, cause: error })
     }
   }
 }

@@ -81,5 +81,13 @@ export const checkNames = (rules: NameRules, identifiers: readonly Identifier[],
     const rule = rules.refusing(identifier)
     return rule ? [{ code: 'rejectedIdentifier', detail: sentence(identifier.value, rule, website), identifier }] : []
   })
-  if (subproblems.length > 0) throw new IcaError('rejectedIdentifier', subproblems.slice(0, 3).map(({ detail }) => detail).join(' '), { subproblems })
+  if (subproblems.length > 0)
+    throw new IcaError(
+      'rejectedIdentifier',
+      subproblems
+        .slice(0, 3)
+        .map(({ detail }) => detail)
+        .join(' '),
+      { subproblems },
+    )
 }

@@ -16,7 +16,10 @@ export const addNameRule = async (ica: Deps, list: NameList, name: string, reaso
 
 /** Throws notFound. */
 export const removeNameRule = async (ica: Deps, list: NameList, name: string, who: Who): Promise<void> =>
-  found(await ica.store.removeNameRule(list, name, act(ica, who, 'nameRule.removed', `name:${name}`, { list })), `"${name}" is not on the list ${list}.`)
+  found(
+    await ica.store.removeNameRule(list, name, act(ica, who, 'nameRule.removed', `name:${name}`, { list })),
+    `"${name}" is not on the list ${list}.`,
+  )
 
 /** What the limits of each name are counted by, in the form in which an override has to name it: an account's id, a registered domain, an address or /64. */
 export const limitSubject = (limit: LimitName, text: string): string => {
@@ -37,7 +40,10 @@ export const setLimit = async (ica: Deps, limit: LimitName, subject: string, rat
 
 /** Back to the CA's own limit. Throws notFound. */
 export const unsetLimit = async (ica: Deps, limit: LimitName, subject: string, who: Who): Promise<void> =>
-  found(await ica.store.removeLimitOverride(limit, subject, act(ica, who, 'limit.unset', `limit:${subject}`, { limit })), `${subject} has no ${limit} of its own.`)
+  found(
+    await ica.store.removeLimitOverride(limit, subject, act(ica, who, 'limit.unset', `limit:${subject}`, { limit })),
+    `${subject} has no ${limit} of its own.`,
+  )
 
 /** Throws notFound. */
 export const pauseAccount = async (ica: Deps, id: string, reason: string, who: Who): Promise<void> =>

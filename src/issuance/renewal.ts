@@ -16,7 +16,10 @@ export type CertificateId = { text: string; keyIdentifier: Uint8Array; serial: s
 export type RenewalInfo = { start: number; end: number; explanationUrl: string | null }
 
 const malformedId = (why: string) =>
-  new IcaError('malformed', `The certificate identifier ${why}. It is base64url(authority key identifier) "." base64url(serial), without padding (RFC 9773 §4.1).`)
+  new IcaError(
+    'malformed',
+    `The certificate identifier ${why}. It is base64url(authority key identifier) "." base64url(serial), without padding (RFC 9773 §4.1).`,
+  )
 
 /** Unpadded base64url in its one canonical form. */
 const readPart = (part: string | undefined, what: string): Buffer => {
@@ -85,7 +88,11 @@ export const renewalInfo = (certificate: Certificate, marks: readonly RenewalMar
   const [{ start, end, explanationUrl }] = windows.sort((a, b) => a.end - b.end) as [RenewalInfo, ...RenewalInfo[]]
   const from = Math.floor(start / 1000) * 1000
   // An explanation is shown whenever there is one, also where another window comes first.
-  return { start: from, end: Math.max(Math.floor(end / 1000) * 1000, from + 1000), explanationUrl: explanationUrl ?? windows.find((w) => w.explanationUrl)?.explanationUrl ?? null }
+  return {
+    start: from,
+    end: Math.max(Math.floor(end / 1000) * 1000, from + 1000),
+    explanationUrl: explanationUrl ?? windows.find((w) => w.explanationUrl)?.explanationUrl ?? null,
+  }
 }
 
 /** The leaf of this CA with this identifier; null for every other. */
@@ -117,7 +124,8 @@ export const readReplaces = async (
   const id = readCertificateId(replaces)
   const certificate = await certificateOf(ica, id)
   if (!certificate) throw new IcaError('notFound', 'The certificate that "replaces" names was not issued by this CA. Order without "replaces".')
-  if (certificate.accountId !== account.id) throw new IcaError('unauthorized', 'The certificate that "replaces" names was ordered by another account.')
+  if (certificate.accountId !== account.id)
+    throw new IcaError('unauthorized', 'The certificate that "replaces" names was ordered by another account.')
   const names = new Set(certificate.names.map(({ value }) => value))
   if (!identifiers.some(({ value }) => names.has(value))) {
     throw new IcaError('malformed', 'The certificate that "replaces" names has none of the identifiers of this order.')

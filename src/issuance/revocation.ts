@@ -1,7 +1,15 @@
 /** Revoking one certificate, or all with one key. Many at once: mass-revocation.ts. */
 import { IcaError } from '../errors.js'
 import { splitWildcard, toAscii } from '../identifier.js'
-import { type Account, type AuditEntry, type Certificate, type CertificateName, type Revocation, type RevocationReason, revocationReasons } from '../model.js'
+import {
+  type Account,
+  type AuditEntry,
+  type Certificate,
+  type CertificateName,
+  type Revocation,
+  type RevocationReason,
+  revocationReasons,
+} from '../model.js'
 import type { RevocationCandidate } from '../store/store.js'
 import { act, type Ica, type Who } from './ica.js'
 
@@ -43,7 +51,10 @@ const checkRevocable = (ica: Ica, certificate: Certificate): Certificate => {
 export type RevocationFacts = { revocation: Revocation; blockKey: boolean; because?: Record<string, unknown> }
 
 /** A revocation that happens now, to the second (RFC 5280 §5.1.2.4 knows no smaller unit). */
-export const revokedNow = (ica: Pick<Ica, 'clock'>, reason: RevocationReason): Revocation => ({ revokedAt: Math.floor(ica.clock.now() / 1000) * 1000, reason })
+export const revokedNow = (ica: Pick<Ica, 'clock'>, reason: RevocationReason): Revocation => ({
+  revokedAt: Math.floor(ica.clock.now() / 1000) * 1000,
+  reason,
+})
 
 /**
  * The audit rows of a revocation. Where somebody else than the owner's own account revokes, the owner has to be told: that is the row `notice.due`, whose subject is the
@@ -66,7 +77,10 @@ export const revocationAudit = (
   const revoked = act(ica, who, 'certificate.revoked', `certificate:${serial}`, detail)
   if (accountId === null || who.actor === `account:${accountId}`) return [revoked]
   const { names, reason } = detail
-  return [revoked, act(ica, who, 'notice.due', `account:${accountId}`, { about: 'certificate.revoked', certificate: serial, reason, names, ...because })]
+  return [
+    revoked,
+    act(ica, who, 'notice.due', `account:${accountId}`, { about: 'certificate.revoked', certificate: serial, reason, names, ...because }),
+  ]
 }
 
 /** Counts a revocation that is durable, and tells those who keep answers. */
@@ -113,7 +127,8 @@ const SWEEP = 100
  */
 export const revokeCompromisedKeys = async (ica: Ica, since: number): Promise<number> => {
   let count = 0
-  for (const keyId of await ica.store.compromisedKeysInUse(since, ica.clock.now(), SWEEP)) count += (await revokeKey(ica, keyId, null, { actor: 'system' })).length
+  for (const keyId of await ica.store.compromisedKeysInUse(since, ica.clock.now(), SWEEP))
+    count += (await revokeKey(ica, keyId, null, { actor: 'system' })).length
   if (count > 0) ica.log.warn({ count }, 'certificates with compromised keys were revoked')
   return count
 }

@@ -49,7 +49,9 @@ export const createSealer = (passphrase: string, salt: () => Promise<Uint8Array>
         return Buffer.concat([decipher.update(bytes.subarray(1 + NONCE_LENGTH, end)), decipher.final()])
       } catch (error) {
         if (error instanceof IcaError) throw error
-        throw new IcaError('serverInternal', `A secret in the database (${context}) can't be opened; it was sealed with another passphrase.`, { cause: error })
+        throw new IcaError('serverInternal', `A secret in the database (${context}) can't be opened; it was sealed with another passphrase.`, {
+          cause: error,
+        })
       }
     },
   }

@@ -2,7 +2,7 @@
  * Any certificate in words, also those of other CAs, read through `@peculiar/x509`, which takes what the strict reader of this program refuses. Load it with `import()`.
  */
 import { AsnConvert } from '@peculiar/asn1-schema'
-import { GeneralName, SubjectAlternativeName } from '@peculiar/asn1-x509'
+import { type GeneralName, SubjectAlternativeName } from '@peculiar/asn1-x509'
 import * as asn1js from 'asn1js'
 import { oids } from './oids.js'
 import { crypto, x509 } from './x509.js'
@@ -51,7 +51,8 @@ const otherValue = (value: ArrayBuffer): string => {
 
 const nameOf = (name: GeneralName): { form: string; value: string } => {
   if (name.dNSName !== undefined) return { form: 'dNSName', value: name.dNSName }
-  if (name.otherName) return { form: otherNames[name.otherName.typeId] ?? `otherName ${name.otherName.typeId}`, value: otherValue(name.otherName.value) }
+  if (name.otherName)
+    return { form: otherNames[name.otherName.typeId] ?? `otherName ${name.otherName.typeId}`, value: otherValue(name.otherName.value) }
   if (name.iPAddress !== undefined) return { form: 'iPAddress', value: String(name.iPAddress) }
   if (name.rfc822Name !== undefined) return { form: 'rfc822Name', value: name.rfc822Name }
   if (name.uniformResourceIdentifier !== undefined) return { form: 'URI', value: name.uniformResourceIdentifier }
@@ -94,9 +95,16 @@ export const describeCertificate = async (der: Uint8Array): Promise<Description>
     pathLength: constraints?.pathLength ?? null,
     keyUsage: usagesOf(certificate.getExtension(x509.KeyUsagesExtension)?.usages ?? 0),
     // The library's list is an array of its own kind, and stays one through map.
-    extendedKeyUsage: Array.from(certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [], (usage) => purposes[String(usage)] ?? String(usage)),
+    extendedKeyUsage: Array.from(
+      certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [],
+      (usage) => purposes[String(usage)] ?? String(usage),
+    ),
     names: namesOf(certificate),
     critical: certificate.extensions.filter(({ critical }) => critical).map(({ type }) => type),
-    sha256: (hex(await certificate.getThumbprint('SHA-256', crypto)).toUpperCase().match(/../g) ?? []).join(':'),
+    sha256: (
+      hex(await certificate.getThumbprint('SHA-256', crypto))
+        .toUpperCase()
+        .match(/../g) ?? []
+    ).join(':'),
   }
 }

@@ -1,7 +1,7 @@
 /** Certificates: a serial is reserved before anything is signed with it, and the signed certificate is stored once. */
 import { IcaError } from '../errors.js'
 import type { AuditEntry, Certificate, CertificateReservation, Revocation } from '../model.js'
-import { bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
+import { type Blob, bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
 import { change, insert, type Runner, row, rows, type Steps } from './sql.js'
 
 /** What OCSP says of a serial. */
@@ -129,6 +129,13 @@ export const certificateStore = ({ read, write }: Runner) => ({
         at,
       )
       if (blocked === 1) yield* record(audit)
+    }),
+
+  /** The CA certificates that are registered. */
+  issuers: (): Promise<{ id: string; kind: 'root' | 'intermediate'; der: Uint8Array }[]> =>
+    read(function* () {
+      const found = yield* rows<{ id: string; kind: 'root' | 'intermediate'; der: Blob }>('SELECT id, kind, der FROM issuer ORDER BY id')
+      return found.map(({ der, ...issuer }) => ({ ...issuer, der: bytes(der) }))
     }),
 
   /** Registers a CA certificate under which certificates and CRLs are issued; what is there already is replaced. */

@@ -32,7 +32,8 @@ export function* bindExternalAccount(id: string, now: number): Steps<void> {
     id,
     now,
   )
-  if (bound === 0) throw new IcaError('unauthorized', 'The external account key has been used, revoked or has expired. Ask the operator for another one.')
+  if (bound === 0)
+    throw new IcaError('unauthorized', 'The external account key has been used, revoked or has expired. Ask the operator for another one.')
 }
 
 export const externalAccountStore = ({ read, write }: Runner) => ({

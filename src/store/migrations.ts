@@ -92,6 +92,13 @@ const apply = async (target: MigrationTarget, migrations: readonly Migration[]):
   }
 }
 
+/** Throws, with the reason in words, unless a database is as this program needs it; changes nothing. */
+export const checkMigrated = async (target: MigrationTarget, migrations: readonly Migration[]): Promise<void> => {
+  const missing = await pending(target, migrations)
+  if (missing.length > 0)
+    throw new IcaError('serverInternal', `The database lacks ${missing.length} migrations, which the main process applies when it starts.`)
+}
+
 /**
  * Applies what is missing, all or nothing; two processes that start at once take turns. Where nothing is missing this is two reads.
  * Throws, with the reason in words, for a database of a newer version or one that something else has changed.

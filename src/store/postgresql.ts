@@ -17,7 +17,7 @@ const retryable = new Set(['40001', '40P01', '23505'])
 const attempts = 5
 
 /** How to reach the tables: what pg is given, and the schema where the URL names one (`?schema=`, as Prisma has it). */
-export type PostgresqlAddress = { connectionString: string; schema: string | undefined }
+export type PostgresqlAddress = { connectionString: string; schema: string | undefined; readOnly?: boolean }
 
 export const readPostgresqlUrl = (text: string): PostgresqlAddress => {
   const url = new URL(text)
@@ -26,12 +26,15 @@ export const readPostgresqlUrl = (text: string): PostgresqlAddress => {
   return { connectionString: url.href, schema }
 }
 
-const connection = ({ connectionString, schema }: PostgresqlAddress) => ({
+const connection = ({ connectionString, schema, readOnly = false }: PostgresqlAddress) => ({
   connectionString,
   application_name: 'xmpp-ica',
   keepAlive: true,
   connectionTimeoutMillis: 5000,
-  ...(schema !== undefined && { options: `-c search_path=${pg.escapeIdentifier(schema).replaceAll(' ', '\\ ')}` }),
+  options: [
+    ...(schema === undefined ? [] : [`-c search_path=${pg.escapeIdentifier(schema).replaceAll(' ', '\\ ')}`]),
+    ...(readOnly ? ['-c default_transaction_read_only=on'] : []),
+  ].join(' '),
 })
 
 /** 64-bit integers are times and counters here and fit a number; everything else as pg has it. */
@@ -150,7 +153,7 @@ export const withMigrationTarget = async (address: PostgresqlAddress, log: Log, 
   await client.connect()
   try {
     await warnOfLoss(client, log)
-    if (address.schema !== undefined) await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(address.schema)}`)
+    if (address.schema !== undefined && !address.readOnly) await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(address.schema)}`)
     await use({
       engine: 'postgresql',
       script: async (sql) => void (await client.query(sql)),

@@ -5,7 +5,18 @@ import { type Blob, bytes, record, toReason } from './rows.js'
 import { change, type Runner, row, rows, type Steps } from './sql.js'
 
 /** A CRL as it is served; `shard` null is the complete one. */
-export type CrlRow = { issuerId: string; shard: number | null; number: bigint; thisUpdate: number; nextUpdate: number; der: Uint8Array }
+export type CrlRow = {
+  issuerId: string
+  shard: number | null
+  number: bigint
+  thisUpdate: number
+  nextUpdate: number
+  der: Uint8Array
+  /** It has every revocation up to this `seq`; unknown for a list that was made elsewhere. */
+  revocationSeq?: number
+}
+/** What is known of a CRL without reading it. */
+export type CrlFacts = Required<Omit<CrlRow, 'der'>>
 export type RevokedEntry = { serial: string; revokedAt: number; reason: RevocationReason }
 /** A revocation in the sequence of all of them. */
 export type RevocationEvent = RevokedEntry & { seq: number; issuerId: string; crlShard: number }
@@ -20,8 +31,9 @@ const toEntry = (r: EntryRow): RevokedEntry => ({ serial: r.serial, revokedAt: r
 
 function* putCrl(crl: CrlRow): Steps<boolean> {
   const saved = yield* row(
-    `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, der) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, der = excluded.der
+    `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, der, revocation_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, der = excluded.der,
+       revocation_seq = excluded.revocation_seq
        WHERE excluded.number > crl.number
      RETURNING number`,
     crl.issuerId,
@@ -30,6 +42,7 @@ function* putCrl(crl: CrlRow): Steps<boolean> {
     crl.thisUpdate,
     crl.nextUpdate,
     crl.der,
+    crl.revocationSeq ?? 0,
   )
   return saved !== undefined
 }
@@ -146,15 +159,59 @@ export const revocationStore = ({ read, write, writeOne }: Runner) => ({
       return true
     }),
 
-  currentCrl: (issuerId: string, shard: number | null): Promise<CrlRow | null> =>
+  /** The CRL that is to be served; null where there is none, or with `above` none that has a higher number. */
+  currentCrl: (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> =>
     read(function* () {
       const found = yield* row<{ number: number; this_update: number; next_update: number; der: Blob }>(
-        'SELECT number, this_update, next_update, der FROM crl WHERE issuer_id = ? AND shard = ?',
+        'SELECT number, this_update, next_update, der FROM crl WHERE issuer_id = ? AND shard = ? AND number > ?',
         issuerId,
         shardKey(shard),
+        above,
       )
       return found
         ? { issuerId, shard, number: BigInt(found.number), thisUpdate: found.this_update, nextUpdate: found.next_update, der: bytes(found.der) }
         : null
+    }),
+
+  /** What is known of every CRL. */
+  crlFacts: (): Promise<CrlFacts[]> =>
+    read(function* () {
+      const found = yield* rows<{
+        issuer_id: string
+        shard: number
+        number: number
+        this_update: number
+        next_update: number
+        revocation_seq: number
+      }>('SELECT issuer_id, shard, number, this_update, next_update, revocation_seq FROM crl')
+      return found.map((r) => ({
+        issuerId: r.issuer_id,
+        shard: r.shard < 0 ? null : r.shard,
+        number: BigInt(r.number),
+        thisUpdate: r.this_update,
+        nextUpdate: r.next_update,
+        revocationSeq: r.revocation_seq,
+      }))
+    }),
+
+  /** Takes a lease until `until`, or prolongs one's own; false where somebody else has it at `now`. */
+  acquireLease: (name: string, holder: string, now: number, until: number): Promise<boolean> =>
+    writeOne(function* () {
+      return (
+        (yield* change(
+          `INSERT INTO lease (name, holder, expires_at) VALUES (?, ?, ?)
+           ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at WHERE lease.holder = excluded.holder OR lease.expires_at <= ?`,
+          name,
+          holder,
+          until,
+          now,
+        )) === 1
+      )
+    }),
+
+  /** Gives a lease back, where it is (still) one's own. */
+  releaseLease: (name: string, holder: string): Promise<void> =>
+    writeOne(function* () {
+      yield* change('DELETE FROM lease WHERE name = ? AND holder = ?', name, holder)
     }),
 })

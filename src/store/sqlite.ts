@@ -4,6 +4,7 @@
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import Database from 'libsql'
 import type { Log } from '../log.js'
 import type { MigrationTarget } from './migrations.js'
@@ -33,6 +34,13 @@ export const openSqlite = (file: string): SqliteDatabase => {
   db.exec('PRAGMA synchronous = FULL')
   db.exec('PRAGMA foreign_keys = ON')
   // 64 MiB instead of 2: the inner pages of every index of a large CA.
+  db.exec('PRAGMA cache_size = -65536')
+  return db
+}
+
+/** Opens a database that another process has made, for reading. Nothing is written but what SQLite needs to share it (-shm). */
+export const openSqliteReadOnly = (file: string): SqliteDatabase => {
+  const db = new Database(`${pathToFileURL(file).href}?mode=ro`, { timeout: 5000 } as Database.Options)
   db.exec('PRAGMA cache_size = -65536')
   return db
 }

@@ -11,7 +11,7 @@ import { certificateStore } from './certificates.js'
 import { challengeStore } from './challenges.js'
 import { externalAccountStore } from './external-accounts.js'
 import { limitStore } from './limits.js'
-import { migrate, readMigrations } from './migrations.js'
+import { checkMigrated, migrate, readMigrations } from './migrations.js'
 import { orderStore } from './orders.js'
 import { policyStore } from './policies.js'
 import { createPostgresqlRunner, openPostgresql, readPostgresqlUrl, withMigrationTarget } from './postgresql.js'
@@ -21,7 +21,7 @@ import { revocationStore } from './revocations.js'
 import { revokingStore } from './revoking.js'
 import { record } from './rows.js'
 import { change, type Runner, row } from './sql.js'
-import { createSqliteRunner, openSqlite, sqliteMigrationTarget } from './sqlite.js'
+import { createSqliteRunner, openSqlite, openSqliteReadOnly, sqliteMigrationTarget } from './sqlite.js'
 import { asStoreError } from './unavailable.js'
 
 export type { CertificateStatus } from './certificates.js'
@@ -29,13 +29,15 @@ export type { ChallengeInContext, ChallengeResult } from './challenges.js'
 export { type Charge, LimitExceeded, type LimitState, levelAt, tolerance } from './limits.js'
 export type { PolicyData } from './policies.js'
 export type { PruneBefore, Pruned } from './pruning.js'
-export type { CrlRow, RevocationEvent, RevokedEntry } from './revocations.js'
+export type { CrlFacts, CrlRow, RevocationEvent, RevokedEntry } from './revocations.js'
 export type { CertificateSelector, RevocationCandidate, RevocationRequest } from './revoking.js'
 
 export type StoreOptions = {
   /** `file:` and a path (relative to the working folder), or `postgresql://…`, where `?schema=` names the schema of the tables. */
   url: string
   log: Log
+  /** Nothing is created, migrated or written: for processes that only tell what others have done. */
+  readOnly?: boolean
 }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
@@ -63,11 +65,12 @@ const basics = ({ read, write, writeOne }: Runner) => ({
   audit: (entry: AuditEntry): Promise<void> => writeOne(() => record(entry)),
 })
 
-const connectSqlite = async (url: string, log: Log): Promise<{ runner: Runner; target: PrismaTarget }> => {
+const connectSqlite = async (url: string, log: Log, readOnly: boolean): Promise<{ runner: Runner; target: PrismaTarget }> => {
   const file = resolve(url.replace(/^file:(\/\/)?/, ''))
-  const db = openSqlite(file)
+  const db = readOnly ? openSqliteReadOnly(file) : openSqlite(file)
+  const target = sqliteMigrationTarget(db)
   try {
-    await migrate(sqliteMigrationTarget(db), readMigrations('sqlite'), log)
+    await (readOnly ? checkMigrated(target, readMigrations('sqlite')) : migrate(target, readMigrations('sqlite'), log))
     return { runner: createSqliteRunner(db, log), target: { engine: 'sqlite', file } }
   } catch (error) {
     db.close()
@@ -75,9 +78,10 @@ const connectSqlite = async (url: string, log: Log): Promise<{ runner: Runner; t
   }
 }
 
-const connectPostgresql = async (url: string, log: Log): Promise<{ runner: Runner; target: PrismaTarget }> => {
-  const address = readPostgresqlUrl(url)
-  await withMigrationTarget(address, log, (target) => migrate(target, readMigrations('postgresql'), log))
+const connectPostgresql = async (url: string, log: Log, readOnly: boolean): Promise<{ runner: Runner; target: PrismaTarget }> => {
+  const address = { ...readPostgresqlUrl(url), readOnly }
+  const migrations = readMigrations('postgresql')
+  await withMigrationTarget(address, log, (target) => (readOnly ? checkMigrated(target, migrations) : migrate(target, migrations, log)))
   return { runner: createPostgresqlRunner(openPostgresql(address, log), log), target: { engine: 'postgresql', ...address } }
 }
 
@@ -101,9 +105,9 @@ export const storeOn = (runner: Runner, prisma: Prisma) => ({
  * Opens the database, creating it and applying migrations where needed. Rejects with `unavailable` where it can't be reached, and with words for the
  * operator where it is of a newer version. Several processes may have the same database open.
  */
-export const openStore = async ({ url, log }: StoreOptions) => {
+export const openStore = async ({ url, log, readOnly = false }: StoreOptions) => {
   const connect = url.startsWith('file:') ? connectSqlite : connectPostgresql
-  const { runner, target } = await connect(url, log).catch((error: unknown) => {
+  const { runner, target } = await connect(url, log, readOnly).catch((error: unknown) => {
     throw asStoreError(error)
   })
   const prisma = lazyPrisma(target)
