@@ -6,7 +6,8 @@ import type { Facts } from './api/facts.js'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
 import { createValidationQueue, type ValidationQueue } from './issuance/challenges.js'
-import { type CrlPublisher, createCrlPublisher } from './issuance/crls.js'
+import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
+import { type CrlPublisher, createCrlPublisher, crlDefaults } from './issuance/crls.js'
 import type { Ica } from './issuance/ica.js'
 import { createPolicies } from './issuance/policies.js'
 import { createResponders, type Responders } from './issuance/responder.js'
@@ -17,7 +18,9 @@ import type { Log } from './log.js'
 import type { Meter } from './metrics.js'
 import type { Issuer, StatusUrls } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
+import { limits } from './server.js'
 import { createCrlShelf } from './status/crl-shelf.js'
+import { createFastPath, type FastPath } from './status/fast-path.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
 import { createOcspService, type OcspService } from './status/ocsp.js'
 import { createRevocationFeed, type RevocationFeed } from './status/revocation-feed.js'
@@ -33,7 +36,7 @@ const hour = 3_600_000
 const day = 24 * hour
 
 /** Never less than before: certificates that are out point to their shard. */
-const crlShards = 16
+export const crlShards = 16
 
 /** The wall clock: the only place where the time is read. */
 export const wallClock: Clock = { now: () => Date.now() }
@@ -58,6 +61,8 @@ export type Ca = {
   ocsp: OcspService
   serviceKeys: ServiceKeys
   status: StatusHandler
+  fastPath: FastPath
+  watch: CrlWatch
   facts: Facts
   /** The ACME side; made last, because its nonces live in the database. */
   createAcme(): Promise<Router>
@@ -177,9 +182,9 @@ export const buildCa = (core: Core, version: string): Ca => {
     log,
     store,
     onBegin: () => ocsp.clear(),
-    onRevoked: ({ issuerId, serial, crlShard }) => {
+    onRevoked: ({ issuerId, serial, crlShard, seq }) => {
       ocsp.invalidate(issuerId, serial)
-      crls.publishAfterRevocation(issuerId, crlShard)
+      crls.publishAfterRevocation(issuerId, crlShard, seq)
     },
   })
   // A revocation by this process goes the same way as one by another; only sooner.
@@ -199,6 +204,30 @@ export const buildCa = (core: Core, version: string): Ca => {
       ...retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
     ],
   })
+  const fastPath = createFastPath({ clock, ocsp, limits })
+  const watch = createCrlWatch({
+    clock,
+    log,
+    store,
+    expected: [
+      ...crls.states().map(({ issuerId, shard }) => ({ issuerId, shard, republishMs: crlDefaults.republishMs })),
+      // Made elsewhere and imported.
+      ...(root.issuer ? [] : [{ issuerId: root.id, shard: null, republishMs: null }]),
+    ],
+  })
   const facts = factsOf(config, keystore, version)
-  return { ica, queue, responders, crls, feed, ocsp, serviceKeys, status, facts, createAcme: () => createAcmeRouter(ica, queue, config.url) }
+  return {
+    ica,
+    queue,
+    responders,
+    crls,
+    feed,
+    ocsp,
+    serviceKeys,
+    status,
+    fastPath,
+    watch,
+    facts,
+    createAcme: () => createAcmeRouter(ica, queue, config.url),
+  }
 }

@@ -18,7 +18,12 @@ export type Meter = Metrics & {
   statusRequest(route: string, status: number): void
   /** Named moments such as a certificate's end, read when figures are asked for. Milliseconds; null where there is none. */
   moments(read: () => Record<string, number | null>): void
+  /** What the OCSP service has done, and how many answers it holds; read when figures are asked for. */
+  ocsp(counts: () => Readonly<Record<string, number>>, held: () => number): void
+  /** CRLs: publications that fail one after the other, and lists that are overdue. */
+  crls(read: () => { failures: number; late: number }): void
   render(): Promise<string>
+  readonly registry: Registry
   readonly contentType: string
 }
 
@@ -64,6 +69,8 @@ export const createMeter = (): Meter => {
         name: 'ica_moment_timestamp_seconds',
         help: 'When something is due or ends: certificates (…_expires) and CRLs (…_next_update)',
         labelNames: ['moment'],
+        // Of several processes: the same everywhere, or the last.
+        aggregator: 'max',
         registers: [registry],
         collect() {
           this.reset()
@@ -71,7 +78,52 @@ export const createMeter = (): Meter => {
         },
       })
     },
+    ocsp: (counts, held) => {
+      const ways = new Set(['hits', 'signed', 'overdue', 'failures'])
+      const help = {
+        says: 'OCSP answers by what they say',
+        way: 'OCSP answers from memory (hits), made (signed), given late for want of a new one (overdue), not made (failures)',
+      }
+      for (const label of ['says', 'way'] as const) {
+        new Counter({
+          name: label === 'says' ? 'ica_ocsp_answers_total' : 'ica_ocsp_work_total',
+          help: help[label],
+          labelNames: [label],
+          registers: [registry],
+          collect() {
+            this.reset()
+            for (const [name, count] of Object.entries(counts())) if (ways.has(name) === (label === 'way')) this.inc({ [label]: name }, count)
+          },
+        })
+      }
+      new Gauge({
+        name: 'ica_ocsp_held_answers',
+        help: 'OCSP answers in memory',
+        registers: [registry],
+        collect() {
+          this.set(held())
+        },
+      })
+    },
+    crls: (read) => {
+      const help = {
+        failures: 'Attempts to publish a CRL that failed since the last that succeeded',
+        late: 'CRLs that should have been replaced, are out of date or missing',
+      }
+      for (const name of ['failures', 'late'] as const) {
+        new Gauge({
+          name: `ica_crl_${name}`,
+          help: help[name],
+          aggregator: 'max',
+          registers: [registry],
+          collect() {
+            this.set(read()[name])
+          },
+        })
+      }
+    },
     render: () => registry.metrics(),
+    registry,
     contentType: registry.contentType,
   }
 }

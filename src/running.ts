@@ -53,7 +53,8 @@ const createReadiness = ({ clock, store }: Core, ca: Ca) => {
         asked = now
         database = ping()
       }
-      const overdue = ca.crls.states().filter(({ nextUpdate }) => nextUpdate === null || nextUpdate <= now)
+      const standings = ca.watch.standings()
+      const overdue = standings.filter(({ state, republishMs }) => state === 'out' && republishMs !== null)
       const checks = {
         database: await database,
         issuer: ca.ica.issuer.notAfter > now ? 'ok' : 'the intermediate certificate has expired',
@@ -61,7 +62,8 @@ const createReadiness = ({ clock, store }: Core, ca: Ca) => {
         crl: overdue.length === 0 ? 'ok' : `${overdue.length} CRLs are not published or out of date`,
         server: stopping ? 'stopping' : 'ok',
       }
-      return { ready: Object.values(checks).every((check) => check === 'ok'), checks }
+      const warnings = standings.flatMap(({ name, state }) => (state === 'current' ? [] : [`CRL ${name}: ${state}`]))
+      return { ready: Object.values(checks).every((check) => check === 'ok'), checks, warnings }
     },
   }
 }
@@ -71,7 +73,15 @@ const watchMoments = (core: Core, ca: Ca): void => {
     root_expires: core.keystore.root.notAfter,
     intermediate_expires: core.keystore.intermediate.notAfter,
     ocsp_responder_expires: ca.responders.current(core.clock.now())?.notAfter ?? null,
-    crl_next_update: Math.min(...ca.crls.states().map(({ nextUpdate }) => nextUpdate ?? 0)),
+    crl_next_update: Math.min(...ca.watch.standings().map(({ current }) => current?.nextUpdate ?? 0)),
+  }))
+  core.meter.ocsp(
+    () => ca.ocsp.counts,
+    () => ca.ocsp.size(),
+  )
+  core.meter.crls(() => ({
+    failures: ca.crls.states().reduce((sum, { failures }) => sum + failures, 0),
+    late: ca.watch.standings().filter(({ state }) => state !== 'current').length,
   }))
 }
 
@@ -83,6 +93,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   await ca.feed.poll()
   // A new CA has its lists before anybody can ask for them; an old one goes on with those it has while new ones are made.
   if (!(await store.currentCrl(ca.ica.issuer.id, null))) await ca.crls.publishDue()
+  await ca.watch.look()
   const source = await certificateSource(core, ca)
   const webDeps = {
     config,
@@ -95,13 +106,21 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
     readiness: readiness.ask,
   }
   const web = await openDoor(
-    { name: 'web', address: config.listen, handler: createWebListener(webDeps), ...(source && { tls: source.current() }) },
+    {
+      name: 'web',
+      address: config.listen,
+      handler: createWebListener(webDeps),
+      ...(config.oneListener && { fastPath: ca.fastPath }),
+      ...(source && { tls: source.current() }),
+    },
     log,
   )
   const listeners = [web]
   try {
     if (!config.oneListener)
-      listeners.push(await openDoor({ name: 'status', address: config.statusListen, handler: createStatusListener(webDeps) }, log))
+      listeners.push(
+        await openDoor({ name: 'status', address: config.statusListen, handler: createStatusListener(webDeps), fastPath: ca.fastPath }, log),
+      )
   } catch (error) {
     await web.close(0)
     throw error
@@ -110,17 +129,22 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   ca.queue.start()
 
   const tasks = createTasks(log)
-  tasks.every('publish CRLs', minute, () => ca.crls.publishDue(), 0)
+  tasks.every('publish CRLs', minute, () => ca.crls.publishDue().then(() => ca.watch.look()), 0)
   tasks.every('follow revocations', second, () => ca.feed.poll())
   tasks.every('OCSP responders', 10 * second, () => ca.responders.maintain())
   // At the start all of it, then what has been blocked lately: certificates that were being issued at that moment.
   let swept = 0
-  tasks.every('compromised keys', 5 * minute, async () => {
-    const since = swept
-    const began = clock.now()
-    await revokeCompromisedKeys(ca.ica, since)
-    swept = began - hour
-  }, 0)
+  tasks.every(
+    'compromised keys',
+    5 * minute,
+    async () => {
+      const since = swept
+      const began = clock.now()
+      await revokeCompromisedKeys(ca.ica, since)
+      swept = began - hour
+    },
+    0,
+  )
   tasks.every('resume orders', 5 * second, () => resumeOrders(ca.ica, clock.now() - stalledAfterMs), 0)
   const maintain = createMaintenance(store, log)
   tasks.every('clean up', 10 * minute, () => maintain(clock.now()))

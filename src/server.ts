@@ -74,16 +74,38 @@ const listen = (server: Server, host: string | undefined, port: number): Promise
     })
   })
 
-const closeServer = (server: Server, fastPath: FastPath | undefined, graceMs: number): Promise<void> =>
+/** The connections of a server, for what node:http does not close: those on which nothing was said yet (browsers open such), and unfinished TLS handshakes. */
+type Connections = { closeSilent(): void; closeAll(): void }
+
+const watchConnections = (server: Server): Connections => {
+  const sockets = new Set<Socket>()
+  const watch = (socket: Socket): void => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  }
+  // The same connection twice where TLS is spoken: what was said in clear, and what inside.
+  server.on('connection', watch).on('secureConnection', watch)
+  return {
+    closeSilent: () => {
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    },
+    closeAll: () => {
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+const closeServer = (server: Server, connections: Connections, fastPath: FastPath | undefined, graceMs: number): Promise<void> =>
   new Promise((resolve) => {
     const closeIdle = (): void => {
       server.closeIdleConnections()
+      connections.closeSilent()
       fastPath?.closeIdle()
     }
     // A kept-alive connection becomes idle when its request is answered: closed then, not after its timeout.
     const idle = setInterval(closeIdle, 25)
     const cut = setTimeout(() => {
-      server.closeAllConnections()
+      connections.closeAll()
       fastPath?.closeAll()
     }, graceMs)
     server.close(() => {
@@ -122,14 +144,15 @@ const tlsDefaults = { minVersion: 'TLSv1.2' as const, ALPNProtocols: ['http/1.1'
 export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {}): Promise<Listener> => {
   const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval }: Limits = { ...limits, ...change }
   const options = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval, noDelay: true, keepAlive: true }
-  const servers: Server[] = []
+  const servers: { server: Server; connections: Connections }[] = []
   const addresses: string[] = []
   let port = door.address.port
   const close = async (graceMs: number): Promise<void> => {
-    await Promise.all(servers.map((server) => closeServer(server, door.fastPath, graceMs)))
+    await Promise.all(servers.map(({ server, connections }) => closeServer(server, connections, door.fastPath, graceMs)))
   }
   for (const host of hostsOf(door.address)) {
     const server = createServerFor(door, options, log)
+    const connections = watchConnections(server)
     try {
       port = await listen(server, host, port)
     } catch (error) {
@@ -139,11 +162,11 @@ export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {
       await close(0)
       throw explain(door, error as NodeJS.ErrnoException)
     }
-    servers.push(server)
+    servers.push({ server, connections })
     addresses.push(show(host ?? '*', port))
   }
   const setCertificate = (tls: SecureContextOptions): void => {
-    for (const server of servers) (server as HttpsServer).setSecureContext({ ...tlsDefaults, ...tls })
+    for (const { server } of servers) (server as HttpsServer).setSecureContext({ ...tlsDefaults, ...tls })
   }
   return { name: door.name, addresses, port, setCertificate, close }
 }

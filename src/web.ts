@@ -10,7 +10,7 @@ import { clientAddress, isWithin } from './networks.js'
 type PathHandler = (req: IncomingMessage, res: ServerResponse, path: string) => boolean
 
 /** Whether the CA can do its work; `checks` says of each part `ok` or what is wrong. */
-export type Readiness = { ready: boolean; checks: Record<string, string> }
+export type Readiness = { ready: boolean; checks: Record<string, string>; warnings?: string[] }
 
 export type WebDeps = {
   config: Pick<Config, 'url' | 'trustedProxies' | 'metricsFrom' | 'oneListener'>
@@ -66,7 +66,7 @@ const createAcmeApp = ({ config, acme }: WebDeps): RequestListener => {
 }
 
 /** The paths that watch the program itself. */
-const createOperations = (deps: WebDeps) => {
+const createOperations = (deps: Pick<WebDeps, 'config' | 'meter' | 'readiness'>) => {
   const { config, meter, readiness } = deps
   const answer = async (req: IncomingMessage, res: ServerResponse, path: string, address: string | undefined): Promise<void> => {
     if (path === '/healthz') return sendText(req, res, 200, 'ok\n')
@@ -133,8 +133,10 @@ export const createWebListener = (deps: WebDeps): RequestListener => {
   return config.oneListener ? (req, res) => (isStatusPath(req.url ?? '') && status(req, res) ? undefined : listener(req, res)) : listener
 }
 
+type StatusListenerDeps = Pick<WebDeps, 'config' | 'log' | 'meter' | 'status' | 'readiness'>
+
 /** The listener of the status side where it is a separate one. */
-export const createStatusListener = (deps: WebDeps): RequestListener => {
+export const createStatusListener = (deps: StatusListenerDeps): RequestListener => {
   const { config, log, status } = deps
   const operations = createOperations(deps)
   return (req, res) => {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomInt, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -44,7 +44,8 @@ describe('crash', { timeout: 240_000 }, () => {
   let folder: string
   let dns: DnsServer
   let base: string
-  let child: ChildProcess | null = null
+  /** All that were started, so that none is left behind whatever fails. */
+  const started = new Set<ChildProcess>()
   const jobs: Job[] = []
   const clients: LeanClient[] = []
   const database = () => `file:${path.join(folder, 'ica.db')}`
@@ -52,7 +53,7 @@ describe('crash', { timeout: 240_000 }, () => {
 
   const start = (): ChildProcess => {
     const out = openSync(path.join(folder, 'log'), 'a')
-    child = spawn(process.execPath, [bootstrap, 'serve'], {
+    const child = spawn(process.execPath, [bootstrap, 'serve'], {
       cwd: home,
       stdio: ['ignore', out, out],
       env: {
@@ -60,10 +61,15 @@ describe('crash', { timeout: 240_000 }, () => {
         ICA_URL: base,
         ICA_DNS_SERVERS: dns.address,
         ICA_LAB: '1',
+        // One address registers all accounts, and each orders more than people do.
+        ICA_LIMITS: 'newAccountsPerAddress=1000/1h, ordersPerAccount=100000/1h',
         ICA_KEYS: path.join(folder, 'ca-keys'),
         DATABASE_URL: database(),
       },
     })
+    closeSync(out)
+    started.add(child)
+    child.once('exit', () => started.delete(child))
     return child
   }
   const ready = async (server: ChildProcess): Promise<void> => {
@@ -93,7 +99,7 @@ describe('crash', { timeout: 240_000 }, () => {
       try {
         let known: AcmeOrder | undefined
         if (!job) {
-          const name = `n${n++}-${index}.crash.test`
+          const name = `crash-${index}-${n++}.test`
           const { url, order } = await client.newOrder([name])
           known = order
           job = { client, url, csr: createCsr([name]) }
@@ -119,7 +125,7 @@ describe('crash', { timeout: 240_000 }, () => {
 
   after(async () => {
     for (const client of clients) client.close()
-    if (child && child.exitCode === null && child.signalCode === null) await end(child, 'SIGKILL')
+    for (const server of started) await end(server, 'SIGKILL')
     await dns?.close()
     rmSync(folder, { recursive: true, force: true })
   })
@@ -156,6 +162,7 @@ describe('crash', { timeout: 240_000 }, () => {
   })
 
   it('finishes every order that a crash interrupted', async (t) => {
+    assert.equal(started.size, 0, 'the first test did not come to its end')
     await ready(start())
     const open = jobs.filter((job) => !job.pem)
     const from = performance.now()
@@ -203,7 +210,9 @@ describe('crash', { timeout: 240_000 }, () => {
   })
 
   it('has every certificate in the database, under a serial of its own', async () => {
-    assert.equal((await end(child as ChildProcess, 'SIGTERM')).code, 0)
+    const [server] = started
+    assert.ok(server)
+    assert.equal((await end(server, 'SIGTERM')).code, 0)
     const store = await openStore({ url: database(), log: silent })
     try {
       const serials = new Set<string>()

@@ -113,6 +113,33 @@ describe('a listener', () => {
     await assert.rejects(ask(listener.port, '/quick'))
   })
 
+  it('does not wait for connections on which nothing is said, nor for TLS handshakes that never end', async () => {
+    const plain = await door((_, res) => void res.end('ok'))
+    const secure = await door((_, res) => void res.end('ok'), { tls: await selfSigned('a.test') })
+    const quiet = async (port: number, first?: Buffer): Promise<void> => {
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => undefined)
+      await new Promise((resolve) => socket.once('connect', resolve))
+      if (first) socket.write(first)
+    }
+    await quiet(plain.port)
+    await quiet(secure.port)
+    const handshaken = tlsConnect({ port: secure.port, host: '127.0.0.1', rejectUnauthorized: false })
+    handshaken.on('error', () => undefined)
+    await new Promise((resolve) => handshaken.once('secureConnect', resolve))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    let began = Date.now()
+    await Promise.all([plain.close(5000), secure.close(5000)])
+    assert.ok(Date.now() - began < 1000)
+    const stuck = await door((_, res) => void res.end('ok'), { tls: await selfSigned('a.test') })
+    // The head of a TLS record whose rest never comes.
+    await quiet(stuck.port, Buffer.from([0x16, 3, 1, 1, 0]))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    began = Date.now()
+    await stuck.close(300)
+    assert.ok(Date.now() - began < 1500)
+  })
+
   it('shows another certificate from the next connection on', async () => {
     const [first, second] = [await selfSigned('first.test'), await selfSigned('second.test')]
     const listener = await door((_, res) => void res.end(), { tls: first })

@@ -23,12 +23,7 @@ const malformed = (detail: string) => new IcaError('malformed', `The "externalAc
  * @param thumbprint of the key that signed the outer JWS
  * @throws IcaError malformed, badSignatureAlgorithm, unauthorized
  */
-export const readBinding = async (
-  ica: Ica,
-  binding: unknown,
-  url: string,
-  thumbprint: string,
-): Promise<NonNullable<Account['externalAccount']>> => {
+export const readBinding = async (ica: Ica, binding: unknown, url: string, thumbprint: string): Promise<NonNullable<Account['externalAccount']>> => {
   if (!isJsonObject(binding) || Object.keys(binding).sort().join() !== 'payload,protected,signature') {
     throw malformed('must be a flattened JWS with "protected", "payload" and "signature"')
   }

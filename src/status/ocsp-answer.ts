@@ -10,7 +10,6 @@ import { assembleOcspResponse, encodeOcspError, encodeResponseData, type OcspErr
 import type { Store } from '../store/store.js'
 import { cacheFields } from './http.js'
 import type { Sign } from './signing-queue.js'
-import type { Wire } from './wire.js'
 
 /** Octets to be sent with the media type application/ocsp-response. */
 export type OcspAnswer = {
@@ -22,6 +21,9 @@ export type OcspAnswer = {
   /** Kept by the fast path, from the first time that it gives this answer. */
   wire?: Wire | null
 }
+
+/** Head and body; the head has the Date of `second` (since the epoch) at `dateAt`. */
+export type Wire = { octets: Buffer; dateAt: number; second: number }
 
 /** Times in milliseconds since the epoch. */
 export type SharedAnswer = {

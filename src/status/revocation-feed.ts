@@ -25,6 +25,8 @@ export type RevocationFeed = {
   poll(): Promise<void>
   /** The number of the last revocation that was told of; null before the first successful poll. For metrics. */
   position(): number | null
+  /** Whether the last poll succeeded. */
+  isFollowing(): boolean
 }
 
 const batchSize = 1000
@@ -69,5 +71,6 @@ export const createRevocationFeed = ({ log, store, onRevoked, onBegin }: Revocat
       return running
     },
     position: () => position,
+    isFollowing: () => position !== null && !failing,
   }
 }

@@ -1,9 +1,6 @@
 /** Answers as they go over the wire, head and body in one piece, octet for octet as node:http would write them. */
 import { httpDate } from './http.js'
-import { cacheFieldsAt, type OcspAnswer, type SharedAnswer } from './ocsp-answer.js'
-
-/** `octets` with the Date of `second` at `dateAt`. */
-export type Wire = { octets: Buffer; dateAt: number; second: number }
+import { cacheFieldsAt, type OcspAnswer, type SharedAnswer, type Wire } from './ocsp-answer.js'
 
 export type WireWriter = {
   /** 200 with the answer. What it returns may be changed with the next second: see {@link forget}. */

@@ -37,7 +37,12 @@ test('names that are denied, need an approval, or have one; without a restart, a
   await operator.addNameRule(app.ica, 'high-risk', '.bank.example.org', '', who)
   settle()
   const reply = await client.newOrder(['fine.example.org', 'a.denied.example.org', 'www.bank.example.org'])
-  isProblem(reply, 400, 'rejectedIdentifier', /does not certify "a\.denied\.example\.org" \(a test\).*"www\.bank\.example\.org" needs the approval of the operator/)
+  isProblem(
+    reply,
+    400,
+    'rejectedIdentifier',
+    /does not certify "a\.denied\.example\.org" \(a test\).*"www\.bank\.example\.org" needs the approval of the operator/,
+  )
   assert.deepEqual(
     reply.json.subproblems.map((s: { identifier: { value: string } }) => s.identifier.value),
     ['a.denied.example.org', 'www.bank.example.org'],
@@ -107,14 +112,25 @@ test('a blocked key gets neither certificate nor account, until it is unblocked'
   await proveAll(client, order)
   isProblem(await finalize(client, order, { dns: ['key.example.net'], key: key.privateKey }), 400, 'badCSR', /blocked/)
   isProblem(await (await createAcmeClient(app.directory, key)).register(), 400, 'badPublicKey', /blocked/)
-  assert.deepEqual((await app.store.blockedKeys('', 10)).map((k) => k.keyId), [keyId])
+  assert.deepEqual(
+    (await app.store.blockedKeys('', 10)).map((k) => k.keyId),
+    [keyId],
+  )
   await operator.unblockKey(app.ica, keyId, who)
   assert.equal((await finalize(client, order, { dns: ['key.example.net'], key: key.privateKey })).json.status, 'valid')
 })
 
 test('everything that the operator does is in the audit log', async () => {
   const actions = new Set((await app.store.auditLog({ limit: 500 })).filter(({ actor }) => actor === who.actor).map(({ action }) => action))
-  for (const action of ['nameRule.added', 'nameRule.removed', 'account.paused', 'account.resumed', 'account.revoked', 'key.blocked', 'key.unblocked']) {
+  for (const action of [
+    'nameRule.added',
+    'nameRule.removed',
+    'account.paused',
+    'account.resumed',
+    'account.revoked',
+    'key.blocked',
+    'key.unblocked',
+  ]) {
     assert.ok(actions.has(action), action)
   }
 })

@@ -55,7 +55,12 @@ test('RFC 8555 §6.6: new accounts per address; one that exists is found all the
   const first = await registered()
   await registered()
   const third = await createAcmeClient(app.directory)
-  isLimited(await third.register(), 'newAccountsPerAddress', /^Too many new accounts from the address 127\.0\.0\.1: the limit is 2 in 60 minutes/, 1800)
+  isLimited(
+    await third.register(),
+    'newAccountsPerAddress',
+    /^Too many new accounts from the address 127\.0\.0\.1: the limit is 2 in 60 minutes/,
+    1800,
+  )
   assert.equal((await first.register()).status, 200)
   app.clock.skew += 31 * MINUTE
   assert.equal((await third.register()).status, 201)
@@ -111,7 +116,12 @@ test('RFC 8555 §6.6: new certificates per registered domain; a renewal of the s
   await limited({ certificatesPerDomain: parseRate('2/1d') })
   const client = await registered()
   for (const name of ['a.example.com', 'b.example.com']) assert.equal((await issue(client, [name])).json.status, 'valid')
-  isLimited(await client.newOrder(['c.example.com']), 'certificatesPerDomain', /registered domain example\.com: the limit is 2 in 24 hours/, DAY / 2000)
+  isLimited(
+    await client.newOrder(['c.example.com']),
+    'certificatesPerDomain',
+    /registered domain example\.com: the limit is 2 in 24 hours/,
+    DAY / 2000,
+  )
   // Suffixes of the public list are no registered domains: these are two others.
   for (const name of ['example.co.uk', 'example.org.uk']) assert.equal((await issue(client, [name])).json.status, 'valid')
   assert.equal((await issue(client, ['a.example.com'])).json.status, 'valid')
@@ -174,7 +184,12 @@ test('RFC 8555 §6.6: failed validations, by name and account', async () => {
   }
   await fail()
   await fail()
-  isLimited(await client.newOrder(['bad.example.com']), 'failedValidations', /failed validations of "bad\.example\.com" by this account.*last attempt/, 1800)
+  isLimited(
+    await client.newOrder(['bad.example.com']),
+    'failedValidations',
+    /failed validations of "bad\.example\.com" by this account.*last attempt/,
+    1800,
+  )
   isLimited(await client.newOrder(['*.bad.example.com']), 'failedValidations', /./, 1800)
   const newAuthz = { identifier: { type: 'dns', value: 'bad.example.com' } }
   isLimited(await client.post((client.directory as never as { newAuthz: string }).newAuthz, newAuthz), 'failedValidations', /./, 1800)

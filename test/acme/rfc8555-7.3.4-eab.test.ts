@@ -152,7 +152,10 @@ describe('required', () => {
     const client = await newClient()
     const binding = bind(client, await makeKey())
     await register(client, binding)
-    const reply = await client.post(client.kid as string, { externalAccountBinding: bind(client, await makeKey()), contact: ['mailto:a@example.com'] })
+    const reply = await client.post(client.kid as string, {
+      externalAccountBinding: bind(client, await makeKey()),
+      contact: ['mailto:a@example.com'],
+    })
     assert.deepEqual([reply.status, reply.json.externalAccountBinding], [200, binding])
   })
 

@@ -15,6 +15,9 @@ test_lego() {
   set_address http.lego.test $address
   check 'lego: http-01' lego_ --http --http.port $address:$HTTP01_PORT -d http.lego.test run
   check 'lego: http-01 certificate' has_names "$at/http.lego.test.crt" http.lego.test
+  set_address alpn.lego.test $address
+  check 'lego: tls-alpn-01' lego_ --tls --tls.port $address:$TLSALPN01_PORT -d alpn.lego.test run
+  check 'lego: tls-alpn-01 certificate' has_names "$at/alpn.lego.test.crt" alpn.lego.test
   check 'lego: dns-01 with a wildcard' lego_ "${lego_dns[@]}" -d dns.lego.test -d '*.dns.lego.test' run
   check 'lego: dns-01 certificate' has_names "$at/dns.lego.test.crt" dns.lego.test '*.dns.lego.test'
   check 'lego: several names' lego_ "${lego_dns[@]}" -d a.lego.test -d b.lego.test -d conference.lego.test run
@@ -111,4 +114,53 @@ test_acme_client() {
   check 'acme-client (npm): dns-01, profile xmpp-server-3920, IDN, revoke' acme_client
   check 'acme-client: certificate with XmppAddr as U-label' has_xmpp_addr "$at/idn.pem" bücher.npm.test
   check 'acme-client: revoked in OCSP' ocsp_says revoked "$at/revoked.pem"
+}
+
+# ejabberd with its own ACME client: http-01 only, no profile, strict about media types. Plain `erl`, without the scripts that want a service user.
+start_ejabberd() {
+  local at=$CLIENTS/ejabberd address=127.0.2.2
+  mkdir -p "$at/spool"
+  set_address ejabberd.test $address
+  cat >"$at/ejabberd.yml" <<END
+loglevel: debug
+log_rotate_count: 0
+hosts: [ejabberd.test]
+ca_file: $ROOT
+s2s_use_starttls: required
+acme: { ca_url: "$DIRECTORY", contact: ["mailto:admin@ejabberd.test"], cert_type: ec, auto: true }
+listen:
+  - { port: 5222, ip: $address, module: ejabberd_c2s, starttls: true }
+  - { port: 5269, ip: $address, module: ejabberd_s2s_in }
+  - { port: $HTTP01_PORT, ip: $address, module: ejabberd_http, request_handlers: { "/.well-known/acme-challenge": ejabberd_acme } }
+END
+  printf '{file, resolv, "/etc/resolv.conf"}.\n{lookup, ["dns"]}.\n{host, {127,0,0,1}, ["localhost"]}.\n' >"$at/inetrc"
+  (
+    ERL_LIBS=$(dirname "$(dirname "$(ls -d /usr/lib/*/ejabberd-*/ebin | head -n 1)")")
+    export ERL_LIBS EJABBERD_CONFIG_PATH=$at/ejabberd.yml EJABBERD_LOG_PATH=$at/ejabberd.log ERL_INETRC=$at/inetrc ERL_CRASH_DUMP_BYTES=0 HOME=$at
+    # Without the second option it drops log lines in bursts, and the one that is waited for may be among them.
+    exec erl -noinput -ejabberd log_burst_limit_count 100000 -mnesia dir "\"$at/spool\"" -s ejabberd
+  ) >"$at/out" 2>&1 </dev/null &
+  ejabberd=$!
+}
+
+ejabberd_has_certificate() {
+  local log=$CLIENTS/ejabberd/ejabberd.log
+  wait_for 60 grep -qE 'stored and loaded successfully|Failed to request' "$log"
+  grep -E 'acme' "$log" | grep -E '\[(info|warning|error)\]' | cut -c1-300
+  grep -q 'stored and loaded successfully' "$log"
+}
+
+# What its peers get to see is that certificate.
+ejabberd_shows_certificate() {
+  local at=$CLIENTS/ejabberd
+  openssl s_client -connect 127.0.2.2:5269 -starttls xmpp-server -xmpphost ejabberd.test -showcerts -CAfile "$ROOT" -verify_return_error </dev/null >"$at/shown"
+  sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p' "$at/shown" >"$at/chain.pem"
+  has_names "$at/chain.pem" ejabberd.test
+}
+
+test_ejabberd() {
+  start_ejabberd
+  check 'ejabberd: its own ACME client gets a certificate' ejabberd_has_certificate
+  check 'ejabberd: shows it to its peers' ejabberd_shows_certificate
+  kill "$ejabberd"
 }

@@ -63,7 +63,8 @@ start_server() {
   ROOT=$KEYS/root.pem
   SERVER_LOG=$FOLDER/server.log
   export ICA_URL=https://ica.test ICA_STATUS_URL=http://status.ica.test ICA_LISTEN=$HOST:443 ICA_STATUS_LISTEN=$HOST:80
-  export ICA_DNS_SERVERS=$DNS ICA_LAB=1 ICA_HTTP01_PORT=$HTTP01_PORT ICA_KEYS=$KEYS DATABASE_URL=file:$FOLDER/ica.db
+  export ICA_DNS_SERVERS=$DNS ICA_LAB=1 ICA_HTTP01_PORT=$HTTP01_PORT ICA_TLSALPN01_PORT=$TLSALPN01_PORT
+  export ICA_KEYS=$KEYS DATABASE_URL=file:$FOLDER/ica.db
   local setting
   for setting in "$@"; do export "${setting?}"; done
   (cd "$HOME_OF_ICA" && exec npm start) >"$FOLDER/start.txt" 2>>"$SERVER_LOG" </dev/null &

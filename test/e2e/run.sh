@@ -1,7 +1,7 @@
 #!/bin/bash
 # The program from the outside: started by `npm start`, used by Debian's ACME clients, judged by OpenSSL. Linux only; needs the packages that .ci/run installs.
 #
-#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status certbot uacme acme_tiny acme_client cli restart postgresql   (all by default)
+#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges certbot uacme acme_tiny acme_client ejabberd cli restart postgresql   (all by default)
 #
 # Everything runs in a network, mount and process namespace of its own with loopback only, so that nothing leaves the machine, ports are free, and the end of
 # this script is the end of all it started. Works as root and, where user namespaces are allowed, as a normal user.
@@ -12,7 +12,7 @@ E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 HOME_OF_ICA=$(cd "$E2E/../.." && pwd)
 
 if [ "${INSIDE_NAMESPACE:-}" != 1 ]; then
-  for tool in unshare ip mount curl openssl pebble-challtestsrv lego dehydrated certbot uacme acme-tiny node npm initdb:postgresql; do
+  for tool in unshare ip mount curl openssl pebble-challtestsrv lego dehydrated certbot uacme acme-tiny erl ocsptool certtool java nginx node npm initdb:postgresql; do
     case $tool in
       *:postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "missing: postgresql" >&2 && exit 1; } ;;
       *) command -v "$tool" >/dev/null || { echo "missing: $tool" >&2 && exit 1; } ;;
@@ -20,7 +20,9 @@ if [ "${INSIDE_NAMESPACE:-}" != 1 ]; then
   done
   WORK=$(mktemp -d "${TMPDIR:-/tmp}/ica-e2e.XXXXXX")
   chmod 755 "$WORK"
-  export WORK INSIDE_NAMESPACE=1 REAL_UID=$(id -u) REAL_GID=$(id -g)
+  REAL_UID=$(id -u)
+  REAL_GID=$(id -g)
+  export WORK INSIDE_NAMESPACE=1 REAL_UID REAL_GID
   [ "$REAL_UID" = 0 ] && as= || as=-Ur
   unshare $as --net --mount --pid --fork --kill-child --mount-proc "${BASH_SOURCE[0]}" "$@" &
   namespace=$!
@@ -32,7 +34,7 @@ fi
 
 # --- inside -------------------------------------------------------------------------------------------------------------------------------------
 HOST=127.0.5.1
-export DNS=127.0.0.53:53 TXT_URL=http://$HOST:8055 HTTP01_PORT=5002 WEBROOT=$WORK/webroot
+export DNS=127.0.0.53:53 TXT_URL=http://$HOST:8055 HTTP01_PORT=5002 TLSALPN01_PORT=5001 WEBROOT=$WORK/webroot
 DIRECTORY=https://ica.test/acme/directory
 CLIENTS=$WORK/clients
 TRUST=$WORK/trust
@@ -48,9 +50,12 @@ ip link set lo up
 mount --bind "$WORK/resolv.conf" /etc/resolv.conf
 mount --bind "$WORK/hosts" /etc/hosts
 mount --bind "$TRUST" /etc/ssl/certs
+# A tool that, as root, replaces its output file must fail here instead of taking /dev/null away from the machine.
+mount --bind /dev/null /dev/null
 
 . "$E2E/lib.sh"
 . "$E2E/status.sh"
+. "$E2E/judges.sh"
 . "$E2E/clients.sh"
 . "$E2E/parts.sh"
 
@@ -59,7 +64,7 @@ node "$E2E/webroot.mjs" "$WEBROOT" $HOST $HTTP01_PORT >"$WORK/webroot.log" 2>&1 
 wait_for 10 curl -sf -m 1 $TXT_URL/clear-txt -d '{"host":"a.test."}' || { cat "$WORK/dns.log" && exit 1; }
 
 test_start
-for part in "${@:-lego dehydrated status certbot uacme acme_tiny acme_client cli restart postgresql}"; do
+for part in "${@:-lego dehydrated status judges certbot uacme acme_tiny acme_client ejabberd cli restart postgresql}"; do
   for one in $part; do [ "$one" = start ] || "test_$one"; done
 done
 [ -z "${server:-}" ] || check 'the end: SIGTERM' stop_server

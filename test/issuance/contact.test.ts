@@ -12,7 +12,10 @@ const refused = (contact: unknown, code: string) =>
 test('RFC 8555 §7.3: contacts are mailto URLs of one plain address', () => {
   assert.deepEqual(readContact(undefined), [])
   assert.deepEqual(readContact([]), [])
-  assert.deepEqual(readContact(['mailto:admin@example.com', 'MAILTO:a.b+c@sub.example.org']), ['mailto:admin@example.com', 'mailto:a.b+c@sub.example.org'])
+  assert.deepEqual(readContact(['mailto:admin@example.com', 'MAILTO:a.b+c@sub.example.org']), [
+    'mailto:admin@example.com',
+    'mailto:a.b+c@sub.example.org',
+  ])
 })
 
 test('RFC 8555 §7.3: other schemes are unsupportedContact', () => {

@@ -1,13 +1,25 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { addressKey, defaultLimits, exactSetKey, limitNames, noLimits, parseDuration, parseLimits, parseRate, showLimits, showRate } from '../../src/issuance/limits.js'
+import {
+  addressKey,
+  defaultLimits,
+  exactSetKey,
+  limitNames,
+  noLimits,
+  parseDuration,
+  parseLimits,
+  parseRate,
+  showLimits,
+  showRate,
+} from '../../src/issuance/limits.js'
 
 test('rates are read and shown alike', () => {
   for (const text of ['50/7d', '300/3h', '5/90s', '1/15m', 'off']) assert.equal(showRate(parseRate(text)), text)
   assert.equal(showRate(parseRate('24/24h')), '24/1d')
   assert.deepEqual(parseRate('2/1h'), { count: 2, windowMs: 3_600_000 })
-  for (const bad of ['', '0/1h', '5', '5/h', '5/1w', '-1/1h', '5/0h', '1e3/1h', '5/400d', '2000/1s', 'OFF', '5/1h ']) assert.throws(() => parseRate(bad), /"/, bad)
+  for (const bad of ['', '0/1h', '5', '5/h', '5/1w', '-1/1h', '5/0h', '1e3/1h', '5/400d', '2000/1s', 'OFF', '5/1h '])
+    assert.throws(() => parseRate(bad), /"/, bad)
   assert.equal(parseDuration('366d'), 366 * 86_400_000)
 })
 

@@ -83,7 +83,9 @@ test('an order is ready only while every authorization is valid, whatever the ro
   const status = fc.constantFrom('pending', 'processing', 'valid', 'invalid')
   const anyAuthorization = fc
     .record({ statuses: fc.array(status, { minLength: 1, maxLength: 3 }), expires: fc.integer({ min: -1, max: 1 }), off: fc.boolean() })
-    .map(({ statuses, expires, off }) => authorization(statuses as Challenge['status'][], { expiresAt: NOW + expires, deactivatedAt: off ? NOW : null }))
+    .map(({ statuses, expires, off }) =>
+      authorization(statuses as Challenge['status'][], { expiresAt: NOW + expires, deactivatedAt: off ? NOW : null }),
+    )
   fc.assert(
     fc.property(fc.array(anyAuthorization, { minLength: 1, maxLength: 4 }), (all) => {
       const ready = orderStatus(order(all), NOW) === 'ready'

@@ -16,7 +16,10 @@ test('what is sealed opens with the same passphrase, salt and context, and with 
     sealer.open(sealed, 'for another'),
     sealer.open(sealed.slice(0, -1), 'for a test'),
     sealer.open(new Uint8Array(), 'for a test'),
-    sealer.open(Buffer.from(sealed).map((octet, i) => (i === 20 ? octet ^ 1 : octet)), 'for a test'),
+    sealer.open(
+      Buffer.from(sealed).map((octet, i) => (i === 20 ? octet ^ 1 : octet)),
+      'for a test',
+    ),
   ]) {
     await assert.rejects(open, { code: 'serverInternal' })
   }

@@ -41,7 +41,10 @@ test('a CA, and what openssl makes with every form of name', async () => {
       'DNS:a.example,IP:192.0.2.1,IP:2001:db8::1,email:x@example.org,URI:https://example.org/,RID:1.2.3.4,' +
       'otherName:1.3.6.1.5.5.7.8.5;UTF8:romeo@example.org,otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-client.a.example,' +
       'otherName:1.3.6.1.4.1.311.20.2.3;UTF8:user@corp.example,otherName:1.2.3.4.5;UTF8:something,dirName:d'
-    writeFileSync(join(folder, 'c.cnf'), `[req]\ndistinguished_name=n\n[n]\n[d]\nCN=Somebody\n[v]\nsubjectAltName=${names}\nextendedKeyUsage=serverAuth,1.3.6.1.5.5.7.3.4\n`)
+    writeFileSync(
+      join(folder, 'c.cnf'),
+      `[req]\ndistinguished_name=n\n[n]\n[d]\nCN=Somebody\n[v]\nsubjectAltName=${names}\nextendedKeyUsage=serverAuth,1.3.6.1.5.5.7.3.4\n`,
+    )
     const args = `req -x509 -newkey rsa:2048 -nodes -utf8 -subj /O=Other/CN=other.example -config c.cnf -extensions v -keyout k.pem -out c.pem -days 30`
     execFileSync('openssl', args.split(' '), { cwd: folder, stdio: 'ignore' })
     const d = await describeCertificate(pemDecode('CERTIFICATE', readFileSync(join(folder, 'c.pem'), 'latin1'))[0] as Uint8Array)

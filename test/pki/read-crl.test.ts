@@ -1,6 +1,7 @@
 /** The CRL of a root that is elsewhere (pki/read-crl.ts), and the request of an intermediate (pki/intermediate-request.ts). */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { encodeName } from '../../src/pki/certificate.js'
 import { encodeCrl } from '../../src/pki/crl.js'
 import { intermediateRequest, subjectName } from '../../src/pki/hierarchy.js'
 import { readIntermediateRequest } from '../../src/pki/intermediate-request.js'
@@ -8,7 +9,6 @@ import { nodeSigner } from '../../src/pki/keys.js'
 import { pemEncode } from '../../src/pki/pem.js'
 import { readCrl } from '../../src/pki/read-crl.js'
 import { day, ecKey, makeCa, makeRequest, now } from './fixtures.js'
-import { encodeName } from '../../src/pki/certificate.js'
 
 const { root, issuer } = await makeCa()
 const entries = [
@@ -28,7 +28,8 @@ test('a CRL is read back as it was made, from DER and PEM', async () => {
 })
 
 test('what is not the root’s, not complete, not of now or not intact is refused in words', async () => {
-  const refused = (bytes: Uint8Array, what: RegExp, at = now) => assert.rejects(readCrl(bytes, root.certificate, at), { code: 'malformed', message: what })
+  const refused = (bytes: Uint8Array, what: RegExp, at = now) =>
+    assert.rejects(readCrl(bytes, root.certificate, at), { code: 'malformed', message: what })
   await refused(await encodeCrl({ ...facts, issuer }), /issued by "CN=Test ICA"/)
   await refused(await encodeCrl({ ...facts, issuer: { ...issuer, subject: root.subject } }), /signature was not made with the key of "Test Root"/)
   const broken = Uint8Array.from(der)

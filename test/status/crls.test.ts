@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as pkijs from 'pkijs'
+import { createCrlWatch } from '../../src/issuance/crl-watch.js'
 import { createCrlPublisher } from '../../src/issuance/crls.js'
 import type { CrlRow, RevokedEntry } from '../../src/store/store.js'
 import { day, hour, start, testClock, testHierarchy, testLog, testStore } from './fixture.js'
@@ -158,7 +159,7 @@ describe('the CRL publisher', () => {
     const { store, published, publisher, log } = setUp()
     store.state.fail = true
     await publisher.publishDue()
-    assert.equal(log.errors.length, 4)
+    assert.equal(log.errors.length, 1)
     store.state.fail = false
     await publisher.publishDue()
     assert.equal(published.length, 4)
@@ -176,6 +177,52 @@ describe('the CRL publisher', () => {
     assert.equal(publisher.states()[0]?.number, 9n)
   })
 
+  it('publishes what was revoked once, whichever of two nodes hears of it first', async () => {
+    const { store, published, publisher, ...rest } = setUp()
+    const other = createCrlPublisher({
+      ...rest,
+      store,
+      onPublished: ({ number }) => void published.push(`other ${number}`),
+      settings: { gatherMs: 5 },
+    })
+    await Promise.all([publisher.publishDue(), other.publishDue()])
+    assert.equal(published.length, 4)
+    await other.publishDue()
+    for (const shard of [0, 1, 1]) {
+      store.revoke(store.issue(intermediate.id, { shard }), revocation)
+      const { seq } = (await store.revokedSince(0, 9)).at(-1) ?? assert.fail()
+      for (const node of [other, publisher]) node.publishAfterRevocation(intermediate.id, shard, seq)
+      await sleep(30)
+      await Promise.all([publisher.publishDue(), other.publishDue()])
+    }
+    assert.equal(published.length, 4 + 3 * 2)
+    await Promise.all([publisher.stop(), other.stop()])
+  })
+
+  it('takes over from a node that died while it published', async () => {
+    const { clock, store, published, publisher } = setUp()
+    assert.ok(await store.acquireLease('crl', 'dead', clock.now(), clock.now() + hour / 30))
+    await publisher.publishDue()
+    assert.deepEqual(published, [])
+    clock.pass(hour / 30)
+    await publisher.publishDue()
+    assert.equal(published.length, 4)
+    await publisher.stop()
+  })
+
+  it('after a restart publishes what was revoked meanwhile, and nothing else', async () => {
+    const { store, publisher, published, ...rest } = setUp()
+    await publisher.publishDue()
+    const restart = () => createCrlPublisher({ ...rest, store, onPublished: ({ number }) => void published.push(`again ${number}`) })
+    await restart().publishDue()
+    assert.equal(published.length, 4)
+    store.revoke(store.issue(intermediate.id), revocation)
+    await restart().publishDue()
+    assert.equal((await listed(store)).length, 1)
+    await restart().publishDue()
+    assert.equal(published.length, 8)
+  })
+
   it('begins nothing after stop', async () => {
     const { published, publisher } = setUp()
     await publisher.stop()
@@ -183,5 +230,42 @@ describe('the CRL publisher', () => {
     await publisher.publishDue()
     await sleep(20)
     assert.deepEqual(published, [])
+  })
+})
+
+describe('the CRL watch', () => {
+  const expected = [
+    { issuerId: intermediate.id, shard: null, republishMs: day },
+    { issuerId: root.id, shard: null, republishMs: null },
+  ]
+  const states = (watch: ReturnType<typeof createCrlWatch>) => watch.standings().map(({ state }) => state)
+
+  it('says what is missing, late and out of date, once and now and then', async () => {
+    const { clock, log, store, publisher } = setUp()
+    const watch = createCrlWatch({ clock, log, store, expected })
+    await watch.look()
+    await watch.look()
+    assert.deepEqual(
+      [states(watch), log.errors],
+      [
+        ['out', 'out'],
+        ['a CRL is missing', 'a CRL is missing'],
+      ],
+    )
+    await publisher.publishDue()
+    await watch.look()
+    assert.deepEqual(states(watch), ['current', 'current'])
+    clock.pass(35 * hour)
+    assert.deepEqual(states(watch), ['current', 'current'])
+    clock.pass(37 * hour)
+    await watch.look()
+    await watch.look()
+    assert.deepEqual([states(watch), log.errors.slice(2)], [['late', 'current'], ['a CRL is overdue']])
+    clock.pass(3 * day)
+    assert.deepEqual(states(watch), ['late', 'late'])
+    clock.pass(2 * day)
+    store.state.fail = true
+    await watch.look()
+    assert.deepEqual([states(watch), log.errors.length], [['out', 'out'], 5])
   })
 })

@@ -96,6 +96,7 @@ export const testStore = () => {
   const audits: AuditEntry[] = []
   const calls = { certificateStatus: 0, currentCrl: 0 }
   const state = { fail: false }
+  let lease: { holder: string; until: number } | null = null
   /** Something that a test lets a look-up wait for. */
   let gate: Promise<void> | null = null
 
@@ -169,10 +170,22 @@ export const testStore = () => {
       audits.push(audit)
       return true
     },
-    currentCrl: async (issuerId: string, shard: number | null): Promise<CrlRow | null> => {
+    currentCrl: async (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> => {
       calls.currentCrl++
       await alive()
-      return crls.get(crlKey(issuerId, shard)) ?? null
+      const crl = crls.get(crlKey(issuerId, shard))
+      return crl && crl.number > above ? crl : null
+    },
+    crlFacts: async () => alive().then(() => [...crls.values()].map(({ der, revocationSeq = 0, ...facts }) => ({ ...facts, revocationSeq }))),
+    acquireLease: async (_name: string, holder: string, now: number, until: number): Promise<boolean> => {
+      await alive()
+      if (lease && lease.holder !== holder && lease.until > now) return false
+      lease = { holder, until }
+      return true
+    },
+    releaseLease: async (_name: string, holder: string): Promise<void> => {
+      await alive()
+      if (lease?.holder === holder) lease = null
     },
   }
 }

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { createResponders, type ResponderKey } from '../../src/issuance/responder.js'
 import { readCertificate } from '../../src/pki/read-certificate.js'
-import { day, hour, start, testClock, testHierarchy, testKeys, testLog, testStore } from './fixture.js'
+import { day, hour, second, start, testClock, testHierarchy, testKeys, testLog, testStore } from './fixture.js'
 
 const { root, intermediate } = await testHierarchy()
 
@@ -170,5 +170,45 @@ describe('OCSP responders', () => {
     const { keys, responders } = setUp()
     await Promise.all([responders.maintain(), responders.maintain(), responders.maintain()])
     assert.equal(keys.kept.length, 1)
+  })
+
+  it('are rotated by hand, in another process, and the one that signs takes the new one and drops what it holds', async () => {
+    let replaced = 0
+    const { clock, keys, store, deps, responders } = setUp({ onReplaced: () => void replaced++ })
+    await responders.maintain()
+    const first = responders.current(clock.now())
+    clock.pass(second)
+    const elsewhere = createResponders(deps)
+    const certificate = await elsewhere.rotate()
+    assert.equal(keys.kept.length, 2)
+    assert.equal(responders.current(clock.now()), first)
+    assert.equal(replaced, 0)
+    await responders.maintain()
+    const now = responders.current(clock.now())
+    assert.notEqual(now, first)
+    assert.equal(replaced, 1)
+    assert.equal(now?.notAfter, readCertificate(certificate).notAfter)
+    assert.equal(store.audits.length, 2)
+    await responders.maintain()
+    assert.equal(replaced, 1)
+    // By themselves they go on from there, and the old one is forgotten when it ends.
+    clock.pass(14 * day)
+    await responders.maintain()
+    assert.equal(responders.current(clock.now()), now)
+    clock.pass(16 * day)
+    await responders.maintain()
+    assert.ok(!keys.kept.some(({ certificate: kept }) => readCertificate(kept).notAfter < clock.now()))
+    await assert.rejects(createResponders({ ...deps, issuing: null }).rotate(), /key of the CA is not here/)
+  })
+
+  it('rotated at the end of their issuer, where all end together: the last one signs', async () => {
+    const issuer = { ...intermediate, notAfter: Math.floor(start / 1000) * 1000 + 10 * day }
+    const { clock, responders } = setUp({ issuer, issuing: { issuer, store: testStore() } })
+    await responders.maintain()
+    const first = responders.current(clock.now())
+    clock.pass(hour)
+    await responders.rotate()
+    assert.notEqual(responders.current(clock.now()), first)
+    assert.equal(responders.current(clock.now())?.notAfter, first?.notAfter)
   })
 })

@@ -63,7 +63,10 @@ onEachEngine('limits', (database, store) => {
     await other.close()
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 7)
     const states = await store().limitStates([key, `${key}-other`])
-    assert.deepEqual([...states.values()].map((state) => Math.round(levelAt(state, now, { count: 7, windowMs: hour }))), [7, 7])
+    assert.deepEqual(
+      [...states.values()].map((state) => Math.round(levelAt(state, now, { count: 7, windowMs: hour }))),
+      [7, 7],
+    )
   })
 
   test('clocks that differ between nodes, and one that is set back, lose nothing', async () => {

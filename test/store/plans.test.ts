@@ -114,6 +114,9 @@ describe('query plans, on sqlite', () => {
       auditEntry(),
     )
     await store.currentCrl(issuerId, null)
+    await store.currentCrl(issuerId, null, 1n)
+    await store.acquireLease('x', 'a', now, now)
+    await store.releaseLease('x', 'a')
     await store.failOrder(order.id, { type: 'x', detail: 'x', status: 400 }, auditEntry())
     await store.deactivateAuthorization(authorization.id, now, auditEntry())
     await store.deactivateAccount(account.id, now, auditEntry())

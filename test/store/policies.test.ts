@@ -21,7 +21,14 @@ onEachEngine('policies', (database, store) => {
     await store().putLimitOverride(override, auditEntry())
     await store().putLimitOverride({ ...override, subject: 'y', count: null }, auditEntry())
     await grows()
-    const mark = { id: id(), selector: { serial: '01', issuedUntil: now }, reason: 'r', explanationUrl: 'https://ca.test', spreadMs: day, markedAt: now }
+    const mark = {
+      id: id(),
+      selector: { serial: '01', issuedUntil: now },
+      reason: 'r',
+      explanationUrl: 'https://ca.test',
+      spreadMs: day,
+      markedAt: now,
+    }
     await store().addRenewalMark(mark, auditEntry())
     await grows()
     const other = await database.open()
@@ -68,7 +75,10 @@ onEachEngine('policies', (database, store) => {
     for (const key of keys) await store().blockKey(key, 'test', now, auditEntry())
     const first = await store().blockedKeys('', 3)
     const second = await store().blockedKeys(first.at(-1)?.keyId as string, 3)
-    assert.deepEqual([...first, ...second].map(({ keyId }) => keyId), keys)
+    assert.deepEqual(
+      [...first, ...second].map(({ keyId }) => keyId),
+      keys,
+    )
     assert.equal(await store().unblockKey(keys[0] as string, auditEntry()), true)
     assert.equal(await store().unblockKey(keys[0] as string, auditEntry()), false)
     assert.equal(await store().isKeyBlocked(keys[0] as string), false)

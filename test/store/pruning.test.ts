@@ -40,7 +40,8 @@ onEachEngine('pruning', (_, store) => {
     const pruned = await maintain(now)
     assert.deepEqual(pruned, { nonces: 0, orders: 3, authorizations: 3, limits: 0 })
     for (const order of [old, failed, longExpired]) assert.deepEqual([await isThere(order), await authorizationOf(order)], [false, null])
-    for (const order of [recent, stalled, living, justExpired]) assert.deepEqual([await isThere(order), (await authorizationOf(order)) !== null], [true, true])
+    for (const order of [recent, stalled, living, justExpired])
+      assert.deepEqual([await isThere(order), (await authorizationOf(order)) !== null], [true, true])
     assert.ok(await store().certificateBySerial(longExpired.certificateSerial as string))
     assert.equal((await store().auditLog({ limit: 1000 })).length, audits)
     assert.deepEqual(await maintain(now), { nonces: 0, orders: 0, authorizations: 0, limits: 0 })
@@ -82,7 +83,12 @@ onEachEngine('pruning', (_, store) => {
     const account = await addAccount(store())
     const charge = { count: 1, windowMs: 1000, cost: 1 as const, keepMs: 0 }
     const order = makeOrder(account.id, [makeAuthorization(account.id, 'example.com')])
-    await store().createOrder(order, [], auditEntry(), { charges: [{ ...charge, key: done }, { ...charge, key: running, keepMs: day }] })
+    await store().createOrder(order, [], auditEntry(), {
+      charges: [
+        { ...charge, key: done },
+        { ...charge, key: running, keepMs: day },
+      ],
+    })
     assert.equal((await createMaintenance(store(), silent)(now + 2000)).limits, 1)
     assert.deepEqual([...(await store().limitStates([done, running])).keys()], [running])
   })
