@@ -142,6 +142,8 @@ export const startOurs = async (options: StartOptions): Promise<Running> => {
     ICA_STATUS_LISTEN: `127.0.0.1:${status}`,
     ICA_DNS_SERVERS: options.dns,
     ICA_LAB: '1',
+    // Counted as always; only higher, because all comes from one address and few accounts.
+    ICA_LIMITS: 'newAccountsPerAddress=1000000/1h, ordersPerAccount=1000000/1h',
     DATABASE_URL: `file:${at('ica.db')}`,
     ICA_KEYS: at('ca-keys'),
   })
