@@ -18,7 +18,7 @@ export const profileOf = (ica: Ica, name: string): Profile => {
 /** The profile's validity within what the issuer has left; seconds, because X.509 knows no smaller unit. */
 const validity = (ica: Ica, order: Order, profile: Profile): { notBefore: number; notAfter: number } => {
   const now = Math.floor(ica.clock.now() / 1000) * 1000
-  const notBefore = order.notBefore ?? now - profile.backdateMs
+  const notBefore = Math.max(order.notBefore ?? now - profile.backdateMs, ica.issuer.notBefore)
   const notAfter = order.notAfter ?? (order.notBefore ?? now) + profile.validityMs
   return { notBefore, notAfter: Math.min(notAfter, ica.issuer.notAfter) }
 }

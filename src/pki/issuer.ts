@@ -23,9 +23,10 @@ const checkTimes = (certificate: CertificateInfo, now: number): void => {
   if (now < certificate.notBefore) fail(`${called(certificate)} is not valid before ${day(certificate.notBefore)} UTC; is the clock right?`)
 }
 
-/** What every certificate of a CA must have: CA:TRUE, critical, and both usages of a CA. */
-const checkCa = (certificate: CertificateInfo): void => {
+/** What every certificate of a CA must have: CA:TRUE, critical, and both usages of a CA. A root is trusted as a key: where it says nothing of usages, it has all of them. */
+const checkCa = (certificate: CertificateInfo, isRoot: boolean): void => {
   if (!certificate.isCa) fail(`${called(certificate)} is not a CA certificate (basicConstraints CA:TRUE is missing).`)
+  if (isRoot && certificate.keyUsage === null) return
   if (!caUsages.every((usage) => certificate.keyUsage?.includes(usage))) fail(`${called(certificate)} may not sign certificates and CRLs (keyUsage).`)
 }
 
@@ -35,7 +36,7 @@ const checkCa = (certificate: CertificateInfo): void => {
  */
 export const checkIssuerCertificate = (certificate: CertificateInfo, publicKey: PublicKeyInfo, now: number): void => {
   if (certificate.publicKey.keyId !== publicKey.keyId) fail(`${called(certificate)} does not belong to the private key: the public keys differ.`)
-  checkCa(certificate)
+  checkCa(certificate, equalBytes(certificate.issuer, certificate.subject))
   checkTimes(certificate, now)
   const purposes = certificate.extendedKeyUsage
   if (purposes !== null && ![oids.serverAuth, oids.clientAuth].every((purpose) => purposes.includes(purpose))) {
@@ -46,7 +47,7 @@ export const checkIssuerCertificate = (certificate: CertificateInfo, publicKey: 
 /** Throws malformed unless each certificate of `chain` is signed by the next, all are valid CA certificates at `now`, and the last signed itself: the root. */
 const checkChain = (chain: CertificateInfo[], now: number): void => {
   chain.forEach((certificate, position) => {
-    checkCa(certificate)
+    checkCa(certificate, position === chain.length - 1)
     checkTimes(certificate, now)
     // The path length counts the intermediates below (RFC 5280 §4.2.1.9), of which `position` are here.
     if (certificate.pathLength !== null && certificate.pathLength < position)
