@@ -211,7 +211,8 @@ const keys = {
     type: text(list),
   },
   ICA_EAB: {
-    purpose: 'External account binding (RFC 8555 §7.3.4): `off`, `optional`, or `required` for a new account. Keys are made by `xmpp-ica eab create`.',
+    purpose:
+      'External account binding (RFC 8555 §7.3.4): `off`, `optional`, or `required` for a new account. Keys are made by `xmpp-ica eab create`.',
     standard: '`off`',
     trust: 'With `required`, only who was given a key can have an account.',
     type: z.enum(externalAccountModes, { error: `is none of ${externalAccountModes.join(', ')}` }),

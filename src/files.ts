@@ -19,10 +19,10 @@ export const makePrivateFolder = (folder: string): void => {
   chmodSync(folder, 0o700)
 }
 
-/** Writes a durable file for its owner alone under a name that nothing else uses, and returns that name. */
-const writeBeside = (file: string, content: string | Uint8Array): string => {
+/** Writes a durable file under a name that nothing else uses, and returns that name. */
+const writeBeside = (file: string, content: string | Uint8Array, mode = 0o600): string => {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}`)
-  const handle = openSync(temporary, 'wx', 0o600)
+  const handle = openSync(temporary, 'wx', mode)
   try {
     writeFileSync(handle, content)
     fsyncSync(handle)
@@ -46,9 +46,9 @@ export const writeNewFile = (file: string, content: string | Uint8Array): void =
   syncFolder(path.dirname(file))
 }
 
-/** Writes or replaces a file in one step. */
-export const replaceFile = (file: string, content: string | Uint8Array): void => {
-  const temporary = writeBeside(file, content)
+/** Writes or replaces a file in one step; for its owner alone unless `mode` says otherwise. */
+export const replaceFile = (file: string, content: string | Uint8Array, mode?: number): void => {
+  const temporary = writeBeside(file, content, mode)
   try {
     renameSync(temporary, file)
   } catch (error) {

@@ -1,10 +1,12 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
-import { buildCa, type Core } from '../build.js'
+import { buildCa, type Core, servedCertificates } from '../build.js'
 import { IcaError } from '../errors.js'
+import { replaceFile } from '../files.js'
 import { importCrl } from '../issuance/crl-import.js'
 import { OperatorError, type RootCore, version } from '../open.js'
+import { caResources, type ServedCertificate } from '../status/ca-certificates.js'
 import type { CrlRow } from '../store/store.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
@@ -32,13 +34,28 @@ const read = (core: Core): Promise<Listed[]> => {
 
 const stateOf = (crl: CrlRow | null, now: number): string => (!crl ? 'missing' : crl.nextUpdate <= now ? 'out of date' : 'current')
 
-/** Writes the lists where that is wanted, and shows what there is. */
-const present = (lists: Listed[], now: number, { out, json }: Options): void => {
-  if (out !== undefined) {
-    mkdirSync(out, { recursive: true })
-    for (const list of lists) if (list.crl) writeFileSync(path.join(out, `${list.name}.crl`), list.crl.der)
-    say(`Written to ${out} (DER).`)
+/** Everything that a static host needs, in files of the same paths as here; each appears as a whole or not at all. */
+const write = (out: string, lists: Listed[], certificates: ServedCertificate[]): void => {
+  const files = new Map<string, Uint8Array>()
+  // For people, and to be carried from one machine to the other.
+  for (const { name, crl } of lists) if (crl) files.set(`${name}.crl`, crl.der)
+  for (const { issuerId, shard, crl } of lists) if (crl) files.set(`crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`, crl.der)
+  for (const [place, { body }] of caResources(certificates)) files.set(place.slice(1), body)
+  for (const [file, content] of files) {
+    const target = path.join(out, file)
+    mkdirSync(path.dirname(target), { recursive: true })
+    replaceFile(target, content, 0o644)
   }
+  say(`Written to ${out}: ${files.size} files in crl/ and ca/, to be served below the address in ICA_STATUS_URL.`)
+}
+
+/** Says how far it is where somebody looks on. */
+const progress = (): ((done: number, of: number) => void) | undefined =>
+  process.stderr.isTTY ? (done, of) => process.stderr.write(`\rPublishing: ${done + 1} of ${of}${done + 1 === of ? '\n' : ''}`) : undefined
+
+/** Writes the lists where that is wanted, and shows what there is. */
+const present = (lists: Listed[], now: number, { out, json }: Options, certificates: ServedCertificate[]): void => {
+  if (out !== undefined) write(out, lists, certificates)
   if (json) {
     printJson(
       lists.map(({ name, issuerId, shard, crl: row }) => ({
@@ -88,7 +105,8 @@ const ofRootAlone = (options: Options): Promise<void> =>
       await publishRootCrl(core, options.days)
       say('Published.')
     }
-    present([{ name: 'root', issuerId: root.id, shard: null, crl: await store.currentCrl(root.id, null) }], clock.now(), options)
+    const lists = [{ name: 'root', issuerId: root.id, shard: null, crl: await store.currentCrl(root.id, null) }]
+    present(lists, clock.now(), options, [{ id: root.id, role: 'root', der: root.certificate, notBefore: root.notBefore }])
   })
 
 const crl = (options: Options): Promise<void> =>
@@ -97,10 +115,10 @@ const crl = (options: Options): Promise<void> =>
     : withCore('crl', async (core) => {
         if (options.import !== undefined) await take(core, core.keystore.root, options.import)
         else if (!options.show) {
-          await buildCa(core, version).crls.publishAll()
+          await buildCa(core, version, progress()).crls.publishAll()
           say('Published.')
         }
-        present(await read(core), core.clock.now(), options)
+        present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))
       })
 
 const readDays = (text: string): number => {
@@ -115,7 +133,7 @@ export const addCrl = (program: Command): void => {
     .description('publish all CRLs now, and show them')
     .option('--show', 'only show what is published')
     .option('--import <file>', 'check the CRL of a root whose key is elsewhere, and serve it')
-    .option('--out <folder>', 'write them there as files')
+    .option('--out <folder>', 'write them, and the certificates of the CA, for a static host')
     .option('--days <n>', 'where only the root is kept: how long its CRL lasts', readDays, defaultRootCrlDays)
     .option('--json', 'print JSON')
     .addHelpText(

@@ -85,7 +85,10 @@ export const registerAccount = async (
 }
 
 /** The binding of a new account, as the configuration wants it. Where it is off, it is ignored like every field that is not known (RFC 8555 §7.3). */
-const bindingOf = async (ica: Ica, read: (() => Promise<NonNullable<Account['externalAccount']>>) | undefined): Promise<Account['externalAccount']> => {
+const bindingOf = async (
+  ica: Ica,
+  read: (() => Promise<NonNullable<Account['externalAccount']>>) | undefined,
+): Promise<Account['externalAccount']> => {
   const { externalAccounts, website } = ica.settings
   if (externalAccounts === 'off') return null
   if (read) return read()

@@ -191,10 +191,12 @@ export const revokingStore = ({ read, write }: Runner) => ({
         first ?? '',
         limit,
       )
-      const revoked: RevocationCandidate[] = []
+      const found = new Map<string, RevocationCandidate>()
       for (const part of chunks(serials.map(({ serial }) => serial))) {
-        revoked.push(...toCandidates(yield* rows<CandidateRow>(`${selectCandidate} AND c.serial IN (${marks(part)})`, ...part)))
+        const rowsOfPart = yield* rows<CandidateRow>(`${selectCandidate} AND c.serial IN (${marks(part)})`, ...part)
+        for (const candidate of toCandidates(rowsOfPart)) found.set(candidate.serial, candidate)
       }
+      const revoked = serials.flatMap(({ serial }) => found.get(serial) ?? [])
       for (const certificate of revoked) {
         yield* revokeOne(certificate.serial, revocation, false)
         for (const entry of audit(certificate)) yield* record(entry)

