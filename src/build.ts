@@ -19,6 +19,7 @@ import type { Meter } from './metrics.js'
 import type { Issuer, StatusUrls } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
 import { limits } from './server.js'
+import type { ServedCertificate } from './status/ca-certificates.js'
 import { createCrlShelf } from './status/crl-shelf.js'
 import { createFastPath, type FastPath } from './status/fast-path.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
@@ -155,8 +156,15 @@ const togetherWithFirst = (all: Responders[]): Responders => ({
   },
 })
 
-/** Everything that the running CA consists of, not yet started. */
-export const buildCa = (core: Core, version: string): Ca => {
+/** The certificates that are served below `/ca/`. */
+export const servedCertificates = ({ intermediate, root, retired }: Keystore): ServedCertificate[] => [
+  { id: root.id, role: 'root', der: root.certificate, notBefore: readCertificate(root.certificate).notBefore },
+  { id: intermediate.id, role: 'intermediate', der: intermediate.certificate, notBefore: intermediate.notBefore },
+  ...retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
+]
+
+/** Everything that the running CA consists of, not yet started. `onProgress`: told before each list that is published on command. */
+export const buildCa = (core: Core, version: string, onProgress?: (done: number, of: number) => void): Ca => {
   const { config, clock, log, store, keystore, passphrase } = core
   const { intermediate, root, retired } = keystore
   const serviceKeys = openServiceKeys(config.dataFolder, passphrase, log)
@@ -177,6 +185,7 @@ export const buildCa = (core: Core, version: string): Ca => {
       ...(root.issuer ? [{ issuer: root.issuer, shards: [], shardUrl: () => '' }] : []),
     ],
     onPublished: (crl) => shelf.put(crl),
+    ...(onProgress && { onProgress }),
   })
   const feed = createRevocationFeed({
     log,
@@ -198,11 +207,7 @@ export const buildCa = (core: Core, version: string): Ca => {
     log,
     ocsp,
     crls: shelf,
-    certificates: [
-      { id: root.id, role: 'root', der: root.certificate, notBefore: readCertificate(root.certificate).notBefore },
-      { id: intermediate.id, role: 'intermediate', der: intermediate.certificate, notBefore: intermediate.notBefore },
-      ...retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
-    ],
+    certificates: servedCertificates(keystore),
   })
   const fastPath = createFastPath({ clock, ocsp, limits })
   const watch = createCrlWatch({

@@ -86,7 +86,7 @@ const maxSerialDigits = 40
  * @throws IcaError('unavailable') where the database or a valid responder is missing
  */
 export const makeAnswer = async (
-  { clock, store, sign }: { clock: Clock; store: Pick<Store, 'certificateStatus'>; sign: Sign },
+  { clock, store, sign, onRevoked }: { clock: Clock; store: Pick<Store, 'certificateStatus'>; sign: Sign; onRevoked(serial: string): void },
   validityMs: number,
   issuer: KnownIssuer,
   { certIds, nonce }: OcspRequest,
@@ -96,6 +96,7 @@ export const makeAnswer = async (
   const statuses = await Promise.all(
     certIds.map(({ serial }) => (serial.length > maxSerialDigits ? { status: 'unknown' as const } : store.certificateStatus(issuer.id, serial))),
   )
+  for (const [i, { status }] of statuses.entries()) if (status === 'revoked') onRevoked((certIds[i] as CertId).serial)
   const responder = issuer.responders.current(now)
   if (!responder) throw new IcaError('unavailable', `There is no valid OCSP responder for the issuer ${issuer.id}.`)
 

@@ -80,6 +80,8 @@ const createMemory = (size: number) => ({
   flights: new Map<string, Promise<OcspAnswer>>(),
   /** Keys of flights whose certificates were revoked after take-off. */
   outdated: new Set<string>(),
+  /** Certificates of which it is known here that they are revoked, so that no answer in memory says otherwise. */
+  revoked: createBoundedMap<true>(size),
 })
 
 /** Signs an answer for everybody, once for all who ask meanwhile. */
@@ -118,9 +120,19 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
   const counts = newCounts()
   const failure = createFailureLog(deps.log)
 
-  const sign = async (issuer: KnownIssuer, request: OcspRequest): Promise<OcspAnswer> => {
+  /** A revocation that is met before the feed tells of it: what is held under other keys goes now, so that nobody hears `good` after `revoked`. */
+  const meet = (issuer: KnownIssuer, serial: string, flight: string | null): void => {
+    const name = `${issuer.id}/${serial}`
+    if (memory.revoked.get(name)) return
+    memory.revoked.set(name, true)
+    for (const key of keysOf(issuer, serial)) if (key !== flight) invalidate(memory, key)
+  }
+
+  /** `flight`: the key that it is signed for; null for an answer to one. */
+  const sign = async (issuer: KnownIssuer, request: OcspRequest, flight: string | null): Promise<OcspAnswer> => {
     try {
-      const answer = await makeAnswer(making, validityMs, issuer, request)
+      const onRevoked = (serial: string): void => meet(issuer, serial, flight)
+      const answer = await makeAnswer({ ...making, onRevoked }, validityMs, issuer, request)
       counts.signed++
       failure.over()
       return answer
@@ -135,7 +147,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
   const answerShared = (issuer: KnownIssuer, request: OcspRequest, key: string): OcspAnswer | Promise<OcspAnswer> => {
     const now = clock.now()
     const held = memory.held.get(key)
-    const signing = (): Promise<OcspAnswer> => signShared(memory, key, () => sign(issuer, request))
+    const signing = (): Promise<OcspAnswer> => signShared(memory, key, () => sign(issuer, request, key))
     if (!held?.shared || now > held.shared.nextUpdate) return signing()
     if (now < held.shared.staleAt) counts.hits++
     if (now < held.shared.refreshAt) return held
@@ -156,7 +168,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     if (!issuer) return errorAnswers.unauthorized
     const [first] = request.certIds
     const isShared = request.certIds.length === 1 && request.nonce === null
-    return isShared && first ? answerShared(issuer, request, keyOf(first.der)) : sign(issuer, request)
+    return isShared && first ? answerShared(issuer, request, keyOf(first.der)) : sign(issuer, request, null)
   }
 
   const count = (answer: OcspAnswer): OcspAnswer => {

@@ -258,6 +258,21 @@ describe('the OCSP service', () => {
     assert.equal((await service.answer(request)).says, 'tryLater')
   })
 
+  it('never says good after it has said revoked, in whatever form it is asked, also before the feed tells of it', async () => {
+    const { service, store } = await setUp()
+    const serial = store.issue(intermediate.id)
+    const forms = (['sha1', 'sha256'] as const).flatMap((hash) =>
+      (['null', 'absent'] as const).map((parameters) => encodeOcspRequest([encodeCertId(intermediate, hash, serial, parameters)])),
+    )
+    const ask = async () => (await Promise.all(forms.map((form) => service.answer(form)))).map(({ says }) => says)
+    assert.deepEqual(new Set(await ask()), new Set(['good']))
+    store.revoke(serial, { revokedAt: start, reason: 'superseded' })
+    assert.deepEqual(new Set(await ask()), new Set(['good']), 'held')
+    const nonce = encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16))
+    assert.equal((await service.answer(nonce)).says, 'revoked')
+    assert.deepEqual(new Set(await ask()), new Set(['revoked']))
+  })
+
   it('says internalError where signing fails for another reason', async () => {
     const clock = testClock()
     const store = testStore()

@@ -1,0 +1,254 @@
+/**
+ * How long a CRL takes, and how much memory: this program's encoder beside `openssl ca -gencrl` and the generators of the libraries. Each in a process of its own.
+ *
+ *   npm run bench:crl -- [--sizes 10000,100000,1000000] [--slow 10000]
+ *
+ * "reading" goes through the rows in SQLite and does nothing with them; "reading + CRL" makes the list of them; the difference is the encoder. Memory is what the
+ * process needed at most above what it had before. The pause is the longest that the event loop stood still. The libraries take so long that they get no more
+ * than --slow entries.
+ */
+import 'reflect-metadata'
+import { spawn } from 'node:child_process'
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import Database from 'libsql'
+import { newSerial } from '../src/pki/certificate.js'
+import { encodeCrl } from '../src/pki/crl.js'
+import { makeRoot } from '../src/pki/hierarchy.js'
+import { nodeSigner } from '../src/pki/keys.js'
+import { pemEncode } from '../src/pki/pem.js'
+import { issuerId, readCertificate } from '../src/pki/read-certificate.js'
+import { openStore } from '../src/store/store.js'
+import { silent } from '../test/store/fixtures.js'
+import { home } from './servers.js'
+
+const { values } = parseArgs({
+  options: {
+    sizes: { type: 'string', default: '10000,100000,1000000' },
+    slow: { type: 'string', default: '10000' },
+    one: { type: 'string' },
+    folder: { type: 'string', default: '' },
+    count: { type: 'string', default: '0' },
+  },
+})
+type Figures = { seconds: number; cpu: number; mib: number; pauseMs: number | null; octets: number | null }
+const day = 86_400_000
+const now = Math.floor(Date.now() / 1000) * 1000
+
+/** Measures `work` in this process, after a moment of idleness. */
+const measure = async (work: () => Promise<number>): Promise<Figures> => {
+  await sleep(300)
+  const idle = process.memoryUsage.rss()
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  const [from, cpu] = [performance.now(), process.cpuUsage()]
+  const octets = await work()
+  const used = process.cpuUsage(cpu)
+  const seconds = (performance.now() - from) / 1000
+  await sleep(20)
+  delay.disable()
+  const mib = process.resourceUsage().maxRSS / 1024 - idle / 2 ** 20
+  return { seconds, cpu: (used.user + used.system) / 1e6, mib, pauseMs: delay.max / 1e6, octets }
+}
+
+const readCa = (folder: string): { key: KeyObject; certificate: ReturnType<typeof readCertificate> } => ({
+  key: createPrivateKey(readFileSync(path.join(folder, 'key.pem'))),
+  certificate: readCertificate(readFileSync(path.join(folder, 'ca.der'))),
+})
+
+const serials = function* (count: number): Generator<string> {
+  for (let i = 0; i < count; i++) yield `5a${randomBytes(15).toString('hex')}`
+}
+
+/** The ways to make a list, in the process that is measured. Each gives the size of the list. */
+const ways: Record<string, (folder: string, count: number) => Promise<Figures>> = {
+  reading: async (folder) => {
+    const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
+    const id = issuerId(readCa(folder).certificate.ski as Uint8Array)
+    return measure(async () => {
+      let entries = 0
+      for await (const batch of store.revokedEntries(id, null, 0)) entries += batch.length
+      return entries
+    })
+  },
+  'reading + CRL': async (folder) => {
+    const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
+    const { key, certificate } = readCa(folder)
+    const issuer = { subject: certificate.subject, ski: certificate.ski as Uint8Array, signer: nodeSigner(key) }
+    const id = issuerId(issuer.ski)
+    let der: Uint8Array = new Uint8Array()
+    const figures = await measure(async () => {
+      const entries = store.revokedEntries(id, null, 0)
+      der = await encodeCrl({ issuer, number: 1n, thisUpdate: now, nextUpdate: now + 7 * day, distributionPoint: null, entries })
+      return der.length
+    })
+    writeFileSync(path.join(folder, 'ours.crl'), der)
+    return figures
+  },
+  pkijs: async (folder, count) => {
+    const pkijs = await import('pkijs')
+    const asn1js = await import('asn1js')
+    const { key, certificate } = readCa(folder)
+    const signing = await webcrypto.subtle.importKey(
+      'pkcs8',
+      key.export({ type: 'pkcs8', format: 'der' }),
+      { name: 'ECDSA', namedCurve: 'P-256' },
+      false,
+      ['sign'],
+    )
+    pkijs.setEngine('node', new pkijs.CryptoEngine({ name: 'node', crypto: webcrypto as never }))
+    return measure(async () => {
+      const crl = new pkijs.CertificateRevocationList({ version: 1 })
+      crl.issuer = pkijs.Certificate.fromBER(new Uint8Array(certificate.der).buffer).subject
+      crl.thisUpdate = new pkijs.Time({ type: 0, value: new Date(now) })
+      crl.revokedCertificates = [...serials(count)].map(
+        (serial) =>
+          new pkijs.RevokedCertificate({
+            userCertificate: new asn1js.Integer({ valueHex: new Uint8Array(Buffer.from(serial, 'hex')).buffer }),
+            revocationDate: new pkijs.Time({ type: 0, value: new Date(now) }),
+          }),
+      )
+      await crl.sign(signing as never, 'SHA-256')
+      return crl.toSchema(true).toBER().byteLength
+    })
+  },
+  '@peculiar/x509': async (folder, count) => {
+    const { X509CrlGenerator, cryptoProvider } = await import('@peculiar/x509')
+    cryptoProvider.set(webcrypto as never)
+    const { key } = readCa(folder)
+    const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+    const signingKey = await webcrypto.subtle.importKey('pkcs8', key.export({ type: 'pkcs8', format: 'der' }), algorithm, false, ['sign'])
+    return measure(async () => {
+      const entries = [...serials(count)].map((serialNumber) => ({ serialNumber, revocationDate: new Date(now) }))
+      const crl = await X509CrlGenerator.create({
+        issuer: 'CN=CRL bench',
+        thisUpdate: new Date(now),
+        entries,
+        signingAlgorithm: algorithm,
+        signingKey: signingKey as never,
+      })
+      return crl.rawData.byteLength
+    })
+  },
+}
+
+/** What a child is seen to use, looked at often: CPU seconds, and the peak of its memory in MiB. */
+const watched = async (command: string[], cwd: string): Promise<Figures> => {
+  const [file, ...rest] = command as [string, ...string[]]
+  const from = performance.now()
+  const child = spawn(file, rest, { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
+  let errors = ''
+  child.stderr.on('data', (data) => {
+    errors += data
+  })
+  let [cpu, mib] = [0, 0]
+  const look = setInterval(() => {
+    try {
+      const fields = readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+      cpu = (Number(fields[11]) + Number(fields[12])) / 100 || cpu
+      mib = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'latin1'))?.[1] ?? 0) / 1024 || mib
+    } catch {
+      // It has ended.
+    }
+  }, 10)
+  const code = await new Promise((resolve) => child.once('exit', resolve))
+  clearInterval(look)
+  if (code !== 0) throw new Error(`${command.join(' ')}: ${errors}`)
+  return { seconds: (performance.now() - from) / 1000, cpu, mib, pauseMs: null, octets: null }
+}
+
+const opensslConfig = `[ca]
+default_ca = it
+[it]
+database = index.txt
+certificate = ca.pem
+private_key = key.pem
+default_md = sha256
+default_crl_days = 7
+crlnumber = number
+crl_extensions = extensions
+[extensions]
+authorityKeyIdentifier = keyid
+`
+
+/** A CA with so many revoked certificates, in SQLite and in the index of openssl. */
+const prepare = async (folder: string, count: number): Promise<void> => {
+  mkdirSync(folder, { recursive: true })
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const signer = nodeSigner(privateKey)
+  const validity = { notBefore: now - day, notAfter: now + 3650 * day }
+  const der = await makeRoot({ ...validity, serial: newSerial(randomBytes), subject: { commonName: 'CRL bench' }, signer })
+  writeFileSync(path.join(folder, 'key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  writeFileSync(path.join(folder, 'ca.der'), der)
+  writeFileSync(path.join(folder, 'ca.pem'), pemEncode('CERTIFICATE', der))
+  writeFileSync(path.join(folder, 'openssl.cnf'), opensslConfig)
+  writeFileSync(path.join(folder, 'number'), '01\n')
+  const store = await openStore({ url: `file:${folder}/ica.db`, log: silent })
+  const id = issuerId(signer.publicKey.ski)
+  await store.upsertIssuer({ id, kind: 'intermediate', der })
+  await store.close()
+  const db = new Database(path.join(folder, 'ica.db'))
+  db.exec('PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF')
+  db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
+    INSERT INTO revocation (serial, issuer_id, crl_shard, not_after, revoked_at, reason) SELECT '5' || substr(lower(hex(randomblob(16))), 2), '${id}', i % 16, ${now + 80 * day}, ${now} - i * 1000, i % 6 FROM n`)
+  const rows = db.prepare('SELECT serial FROM revocation').all([]) as { serial: string }[]
+  db.close()
+  const index = rows.map(({ serial }) => `R\t351231235959Z\t261101120000Z\t${serial.toUpperCase()}\tunknown\t/CN=${serial}\n`)
+  writeFileSync(path.join(folder, 'index.txt'), index.join(''))
+}
+
+const inProcess = (way: string, folder: string, count: number): Promise<Figures> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', fileURLToPath(import.meta.url), '--one', way, '--folder', folder, '--count', String(count)],
+      { cwd: home, stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    let text = ''
+    child.stdout.on('data', (data) => {
+      text += data
+    })
+    child.once('close', (code) => (code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`${way} failed`))))
+  })
+
+const compare = async (count: number, folder: string): Promise<void> => {
+  process.stderr.write(`preparing ${count} …\n`)
+  await prepare(folder, count)
+  const results: Record<string, Figures> = {}
+  for (const way of ['reading', 'reading + CRL']) results[way] = await inProcess(way, folder, count)
+  results['openssl ca -gencrl'] = await watched(['openssl', 'ca', '-gencrl', '-config', 'openssl.cnf', '-out', 'openssl.crl'], folder)
+  if (count <= Number(values.slow)) for (const way of ['pkijs', '@peculiar/x509']) results[way] = await inProcess(way, folder, count)
+  await watched(['openssl', 'crl', '-inform', 'DER', '-in', 'ours.crl', '-noout', '-CAfile', 'ca.pem'], folder)
+  const [reading, whole] = [results.reading, results['reading + CRL']] as [Figures, Figures]
+  results['→ the encoder alone'] = { ...whole, seconds: whole.seconds - reading.seconds, cpu: whole.cpu - reading.cpu, mib: whole.mib - reading.mib }
+  const table = Object.entries(results).map(([name, { seconds, cpu, mib, pauseMs, octets }]) => [
+    name,
+    {
+      seconds: seconds.toFixed(2),
+      'CPU s': cpu.toFixed(2),
+      'MiB above idle': Math.round(mib),
+      'longest pause ms': pauseMs === null ? '-' : Math.round(pauseMs),
+      octets: octets ?? '-',
+    },
+  ])
+  console.log(`\n${count} revoked`)
+  console.table(Object.fromEntries(table))
+}
+
+if (values.one) {
+  console.log(JSON.stringify(await ways[values.one]?.(values.folder, Number(values.count))))
+  process.exit(0)
+}
+const scratch = path.join(home, 'data')
+mkdirSync(scratch, { recursive: true })
+const folder = mkdtempSync(path.join(scratch, 'bench-crl-'))
+try {
+  for (const size of values.sizes.split(',').map(Number)) await compare(size, path.join(folder, String(size)))
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
