@@ -1,7 +1,8 @@
 /**
- * Whole ACME orders per second, this program (SQLite, every commit synced to disk) beside Pebble (in memory), over HTTPS with one load generator.
+ * Whole ACME orders per second, this program (every commit synced to disk) beside Pebble (in memory), over HTTPS with one load generator.
  *
  *   npm run bench:issue -- [--rounds 3] [--seconds 3] [--clients 1,8,32] [--modes dns,none] [--pin yes,no] [--servers xmpp-ica,pebble] [--profile]
+ *   npm run bench:acme     the same on both databases: --clients 1,16,64 --servers xmpp-ica,xmpp-ica-postgresql,pebble
  *
  * modes  dns: dns-01 against pebble-challtestsrv, the same for both. none: every challenge is found valid without a look at the network.
  * pin    yes: the server on one core, load generator and DNS on another. no: all of them on all cores.
@@ -16,7 +17,7 @@ import { availableParallelism, cpus as cpuList } from 'node:os'
 import path from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { memoryMiB } from './proc.js'
-import { home, pinned, type Running, startDns, startOurs, startPebble } from './servers.js'
+import { home, pinned, type Running, type StartOptions, startDns, startOurs, startOursOnPostgresql, startPebble } from './servers.js'
 
 const { values: given } = parseArgs({
   options: {
@@ -85,6 +86,9 @@ const median = (list: number[]) => [...list].sort((a, b) => a - b)[Math.floor((l
 const of = (list: Figures[], key: 'perSecond' | 'requestsPerOrder' | 'p50' | 'p99' | 'serverCpuMs' | 'generatorCpu') =>
   median(list.map((f) => f[key]))
 
+const starters = { 'xmpp-ica': (o: StartOptions) => startOurs(o), 'xmpp-ica-postgresql': startOursOnPostgresql, pebble: startPebble }
+const isStarter = (name: string): name is keyof typeof starters => name in starters
+
 const measure = async (mode: string, pin: boolean) => {
   const at = path.join(folder, `${mode}-${pin ? 'pinned' : 'free'}`)
   const dns = await startDns(path.join(at, 'dns'), pin ? generatorCpus : null)
@@ -92,11 +96,12 @@ const measure = async (mode: string, pin: boolean) => {
   type Slot = { start: () => Promise<Running>; running: Running; stalls: number }
   const slots: Slot[] = []
   for (const name of values.servers.split(',')) {
+    if (!isStarter(name)) throw new Error(`There is no server "${name}"; there are ${Object.keys(starters).join(', ')}.`)
     let starts = 0
     const start = async () => {
       const options = { folder: path.join(at, `${name}-${starts++}`), cpus: pin ? serverCpus : null, alwaysValid: mode === 'none', dns: dns.address }
       const profiled = { ...options, nodeArguments: ['--cpu-prof', `--cpu-prof-dir=${path.join(at, 'profile')}`] }
-      const running = await (name === 'pebble' ? startPebble : startOurs)(values.profile ? profiled : options)
+      const running = await starters[name](values.profile ? profiled : options)
       stops.push(running.stop)
       return running
     }

@@ -57,7 +57,8 @@ const listening = async (port: number, child: ChildProcess, log: string): Promis
   throw new Error(`a server did not start: ${readFileSync(log, 'utf8').slice(-2000)}`)
 }
 
-const program = ['--import', 'tsx', path.join(home, 'test/support/main.ts')]
+/** The built program: what tsx makes of the sources on the fly is slower. */
+const program = path.join(home, 'src/bootstrap.mjs')
 
 /** Starts this program: `serve` and what stands behind it. */
 export const startProgram = async (
@@ -67,14 +68,10 @@ export const startProgram = async (
   args: string[],
   cpus: string | null,
 ): Promise<Server> => {
-  const child = launch(
-    pinned(cpus, [process.execPath, ...program.map((part) => (part === 'tsx' ? import.meta.resolve('tsx') : part)), 'serve', ...args]),
-    ca.folder,
-    {
-      ...ca.environment,
-      ICA_STATUS_LISTEN: `127.0.0.1:${port}`,
-    },
-  )
+  const child = launch(pinned(cpus, [process.execPath, program, 'serve', ...args]), ca.folder, {
+    ...ca.environment,
+    ICA_STATUS_LISTEN: `127.0.0.1:${port}`,
+  })
   await listening(port, child, path.join(ca.folder, 'log'))
   return { name, pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
 }

@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createConnection } from '../test/support/lean-acme.js'
+import { startPostgresql } from './postgresql.js'
 
 export const home = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 
@@ -129,8 +130,20 @@ export const startPebble = async (options: StartOptions): Promise<Running> => {
   return { name: 'Pebble', pid: child.pid as number, directory, ca: at('cert.pem'), stop: () => end(child) }
 }
 
-/** This program on a fresh SQLite file: as a user starts it, or (alwaysValid) through issue-server.ts, which puts another validator in. */
-export const startOurs = async (options: StartOptions): Promise<Running> => {
+/** This program on a PostgreSQL of its own, which shares its cores. The CPU time of PostgreSQL is not in `pid`. */
+export const startOursOnPostgresql = async (options: StartOptions): Promise<Running> => {
+  const [port] = (await freePorts(1)) as [number]
+  const database = await startPostgresql(port, options.cpus)
+  const running = await startOurs(options, database.url)
+  const stop = async () => {
+    await running.stop()
+    await database.stop()
+  }
+  return { ...running, name: 'xmpp-ica on PostgreSQL', stop }
+}
+
+/** This program, on a fresh SQLite file where no other database is given: as a user starts it, or (alwaysValid) through issue-server.ts, which puts another validator in. */
+export const startOurs = async (options: StartOptions, database?: string): Promise<Running> => {
   mkdirSync(options.folder, { recursive: true })
   const [port, status] = (await freePorts(2)) as [number, number]
   const at = (name: string) => path.join(options.folder, name)
@@ -144,7 +157,7 @@ export const startOurs = async (options: StartOptions): Promise<Running> => {
     ICA_LAB: '1',
     // Counted as always; only higher, because all comes from one address and few accounts.
     ICA_LIMITS: 'newAccountsPerAddress=1000000/1h, ordersPerAccount=1000000/1h',
-    DATABASE_URL: `file:${at('ica.db')}`,
+    DATABASE_URL: database ?? `file:${at('ica.db')}`,
     ICA_KEYS: at('ca-keys'),
   })
   const directory = `https://127.0.0.1:${port}/acme/directory`
