@@ -27,6 +27,13 @@ export type Account = {
 export const challengeTypes = ['http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01'] as const
 export type ChallengeType = (typeof challengeTypes)[number]
 
+/**
+ * The order in which challenges are shown: the types of RFCs before those of drafts. uacme gives up at a challenge that it cannot read, so it must meet one that it
+ * can solve before.
+ */
+export const byChallengeType = (a: { type: ChallengeType }, b: { type: ChallengeType }): number =>
+  challengeTypes.indexOf(a.type) - challengeTypes.indexOf(b.type)
+
 export type Challenge = {
   id: string
   authorizationId: string

@@ -2,7 +2,7 @@
 import type { Ica } from '../issuance/ica.js'
 import type { RenewalInfo } from '../issuance/renewal.js'
 import { type AuthorizationStatus, authorizationStatus, orderStatus } from '../issuance/status.js'
-import type { Account, Authorization, Challenge, Order } from '../model.js'
+import { type Account, type Authorization, byChallengeType, type Challenge, type Order } from '../model.js'
 import type { Urls } from './urls.js'
 
 /** RFC 3339, in whole seconds of UTC. */
@@ -52,7 +52,9 @@ export const renderAuthorization = (acme: Challenged, authorization: Authorizati
     identifier: authorization.identifier,
     status,
     expires: renderTime(authorization.expiresAt),
-    challenges: shownChallenges(authorization.challenges, status).map((c) => renderChallenge(acme, c)),
+    challenges: shownChallenges(authorization.challenges, status)
+      .toSorted(byChallengeType)
+      .map((c) => renderChallenge(acme, c)),
     ...(authorization.wildcard && { wildcard: true }),
   }
 }

@@ -1,7 +1,20 @@
 /** OCSP responses (RFC 6960 §4.2), BasicOCSPResponse only, signed by a delegated responder that goes along with every answer. */
 import { hash } from 'node:crypto'
 import { type Revocation, revocationReasons } from '../model.js'
-import { bitString, enumerated, explicit, generalizedTime, implicit, implicitConstructed, octetString, oid, sequence } from './der.js'
+import {
+  contextTag,
+  enumerated,
+  explicit,
+  generalizedTime,
+  implicit,
+  implicitConstructed,
+  octetString,
+  oid,
+  sequence,
+  tags,
+  tlvSize,
+  writeHeader,
+} from './der.js'
 import { keyBits, type Signer } from './keys.js'
 import { nonceExtension } from './ocsp-request.js'
 import { oids } from './oids.js'
@@ -70,10 +83,39 @@ const responseStatus = { successful: 0, malformedRequest: 1, internalError: 2, t
 const successful = enumerated(responseStatus.successful)
 const basicType = oid(oids.idPkixOcspBasic)
 
-/** DER OCSPResponse of encoded ResponseData and its signature. */
+/**
+ * DER OCSPResponse of encoded ResponseData and its signature. Written in one go: with the functions that nest, the certificate would be copied five times for
+ * each answer.
+ */
 export const assembleOcspResponse = (responder: OcspResponder, data: Uint8Array, signature: Uint8Array): Uint8Array => {
-  const basic = sequence(data, responder.signer.algorithm, bitString(signature), responder.certs)
-  return sequence(successful, explicit(0, sequence(basicType, octetString(basic))))
+  const { certs } = responder
+  const { algorithm } = responder.signer
+  const bits = 1 + signature.length
+  const basic = data.length + algorithm.length + tlvSize(bits) + certs.length
+  const octets = tlvSize(basic)
+  const bytes = basicType.length + tlvSize(octets)
+  const tagged = tlvSize(bytes)
+  const whole = successful.length + tlvSize(tagged)
+
+  const out = new Uint8Array(tlvSize(whole))
+  let at = writeHeader(out, 0, tags.sequence, whole)
+  const put = (part: Uint8Array): void => {
+    out.set(part, at)
+    at += part.length
+  }
+  put(successful)
+  at = writeHeader(out, at, contextTag(0, true), tagged)
+  at = writeHeader(out, at, tags.sequence, bytes)
+  put(basicType)
+  at = writeHeader(out, at, tags.octetString, octets)
+  at = writeHeader(out, at, tags.sequence, basic)
+  put(data)
+  put(algorithm)
+  // The octet of unused bits is zero already.
+  at = writeHeader(out, at, tags.bitString, bits) + 1
+  put(signature)
+  put(certs)
+  return out
 }
 
 /** Encodes and signs a successful OCSPResponse. */

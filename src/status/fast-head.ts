@@ -90,16 +90,16 @@ export const createFieldReader = (): ((block: string) => HeadFields | null) => {
   }
 }
 
-const escaped: Record<string, string> = { '%2B': '+', '%2b': '+', '%2F': '/', '%2f': '/', '%3D': '=', '%3d': '=' }
-
 /**
- * The octets that a GET has in its path behind `/ocsp/`, one character each: canonical base64, with padding, in which `+`, `/` and `=` may be escaped.
- * Null for every other path.
+ * The octets that a GET has in its path behind `/ocsp/`, one character each: base64 with padding, in which characters may be escaped. Null for every other path:
+ * without padding, or with a further slash in front (see decodeOcspPath). `atob` takes half of the time that Buffer does.
  */
 export const readPath = (path: string): string | null => {
-  // A further slash in front is not part of the base64 (see decodeOcspPath).
-  if (path.startsWith('/') || path.startsWith('%2')) return null
-  const text = path.includes('%') ? path.replace(/%[0-9A-Fa-f]{2}/g, (code) => escaped[code] ?? code) : path
-  const bytes = Buffer.from(text, 'base64')
-  return bytes.toString('base64') === text ? bytes.toString('latin1') : null
+  try {
+    const text = path.includes('%') ? decodeURIComponent(path) : path
+    const octets = atob(text)
+    return btoa(octets) === text && !text.startsWith('/') ? octets : null
+  } catch {
+    return null
+  }
 }

@@ -53,7 +53,8 @@ wait_for() {
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # start_server NAME [VARIABLE=VALUE...]: `npm start` as a user does it, with a folder of its own for database and keys. Sets server, SERVER_LOG, KEYS, ROOT
-# and the variables by which the program's command line finds the same CA.
+# and the variables by which the program's command line finds the same CA. With START=installed it is started in that folder instead of the repository's:
+# where the database is no file, the program keeps what it makes for itself in ./data.
 start_server() {
   local name=$1
   shift
@@ -67,10 +68,20 @@ start_server() {
   export ICA_KEYS=$KEYS DATABASE_URL=file:$FOLDER/ica.db
   local setting
   for setting in "$@"; do export "${setting?}"; done
-  (cd "$HOME_OF_ICA" && exec npm start) >"$FOLDER/start.txt" 2>>"$SERVER_LOG" </dev/null &
+  if [ "${START:-}" = installed ]; then
+    (cd "$FOLDER" && exec node "$HOME_OF_ICA/src/bootstrap.mjs" serve) >"$FOLDER/start.txt" 2>>"$SERVER_LOG" </dev/null &
+  else
+    (cd "$HOME_OF_ICA" && exec npm start) >"$FOLDER/start.txt" 2>>"$SERVER_LOG" </dev/null &
+  fi
   server=$!
 }
 
+# wait_until_ready SECONDS: gives up at once where the server has ended.
+wait_until_ready() {
+  wait_for "$1" ready_or_gone
+  is_ready || fail 'the server is not ready'
+}
+ready_or_gone() { is_ready || ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$server/status"; }
 is_ready() { curl -sf -m 2 http://status.ica.test/readyz -o /dev/null || curl -sf -m 2 --cacert "$ROOT" https://ica.test/readyz -o /dev/null; }
 
 # The directory of hashed roots that stands in for /etc/ssl/certs: uacme and others know no other way to be told of a root.
@@ -88,7 +99,7 @@ below() {
   echo "$1"
 }
 
-# stop_server: SIGTERM to npm, which hands it on. Fails where anything is left after 5 s.
+# stop_server: SIGTERM to what was started (npm hands it on). Fails where anything is left after 5 s.
 stop_server() {
   local all process started
   all=$(below "$server")

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
 first_start() {
-  wait_for 60 is_ready
+  wait_until_ready 60
   cat "$FOLDER/start.txt"
 }
 
@@ -79,7 +79,7 @@ test_restart() {
 }
 
 up_since() {
-  wait_for 20 is_ready
+  wait_until_ready 20
   local took=$(($(now_ms) - $1))
   echo "ready after $took ms"
   [ $took -le 3000 ] || fail "that is more than 3 s"
@@ -124,8 +124,8 @@ test_postgresql() {
   mkdir -p "$CLIENTS"
   head -c 24 /dev/urandom | base64 >"$WORK/postgresql-ca.passphrase"
   chmod 600 "$WORK/postgresql-ca.passphrase"
-  start_server on-postgresql DATABASE_URL=postgresql://ica@127.0.0.1:5433/ica "ICA_KEY_PASSPHRASE_FILE=$WORK/postgresql-ca.passphrase"
-  check 'PostgreSQL: npm start' first_start
+  START=installed start_server on-postgresql DATABASE_URL=postgresql://ica@127.0.0.1:5433/ica "ICA_KEY_PASSPHRASE_FILE=$WORK/postgresql-ca.passphrase"
+  check 'PostgreSQL: a CA out of nothing' first_start
   trust_root
   check 'PostgreSQL: lego, dns-01 with a wildcard' lego_ "${lego_dns[@]}" -d pg.lego.test -d '*.pg.lego.test' run
   check 'PostgreSQL: certificate' has_names "$CLIENTS/lego/certificates/pg.lego.test.crt" pg.lego.test '*.pg.lego.test'
