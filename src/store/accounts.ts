@@ -5,8 +5,10 @@ import { type Charge, spend } from './limits.js'
 import { type AccountRow, record, selectAccount, toAccount } from './rows.js'
 import { change, type Runner, row, type Steps, type Value } from './sql.js'
 
-function* findAccount(column: 'id' | 'thumbprint', value: string): Steps<Account | null> {
-  const found = yield* row<AccountRow>(`${selectAccount} WHERE a.${column} = ?`, value)
+const selectBy = { id: `${selectAccount} WHERE a.id = ?`, thumbprint: `${selectAccount} WHERE a.thumbprint = ?` }
+
+function* findAccount(column: keyof typeof selectBy, value: string): Steps<Account | null> {
+  const found = yield* row<AccountRow>(selectBy[column], value)
   return found ? toAccount(found) : null
 }
 
@@ -14,7 +16,7 @@ function* spendNonce(id: Uint8Array, expiresAt: number): Steps<boolean> {
   return (yield* change('INSERT INTO used_nonce (id, expires_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING', id, expiresAt)) === 1
 }
 
-export const accountStore = ({ read, write, writeOne }: Runner) => ({
+export const accountStore = ({ read, readAccount, write, writeOne }: Runner) => ({
   /**
    * Records that a nonce was used (RFC 8555 §6.5). False where it was used before. `id` is the nonce's raw bytes; it is kept until `expiresAt` and a
    * {@link pruneNonces}.
@@ -39,7 +41,7 @@ export const accountStore = ({ read, write, writeOne }: Runner) => ({
     }
   },
 
-  accountById: (id: string): Promise<Account | null> => read(() => findAccount('id', id)),
+  accountById: (id: string): Promise<Account | null> => readAccount(id, () => findAccount('id', id)),
   accountByThumbprint: (thumbprint: string): Promise<Account | null> => read(() => findAccount('thumbprint', thumbprint)),
 
   /**

@@ -1,6 +1,8 @@
 /** Certificates: a serial is reserved before anything is signed with it, and the signed certificate is stored once. */
 import { IcaError } from '../errors.js'
-import type { AuditEntry, Certificate, CertificateReservation, Revocation } from '../model.js'
+import type { AuditEntry, Certificate, CertificateReservation, IssuerKind, Revocation } from '../model.js'
+import { putDomains } from './lookups.js'
+import { type NoticeOptions, noticeTimes, queueNotice, recordAndTell } from './notices.js'
 import { type Blob, bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
 import { change, insert, type Runner, row, rows, type Steps } from './sql.js'
 
@@ -13,8 +15,8 @@ export type CertificateStatus =
 /** Stores a serial with what will be signed under it; throws where the serial was used before. */
 export function* reserve(r: CertificateReservation): Steps<void> {
   const inserted = yield* change(
-    `INSERT INTO certificate (serial, issuer_id, kind, profile, account_id, order_id, key_id, crl_shard, not_before, not_after, created_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
+    `INSERT INTO certificate (serial, issuer_id, kind, profile, account_id, order_id, key_id, crl_shard, not_before, not_after, created_at, notice_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
     r.serial,
     r.issuerId,
     r.kind,
@@ -26,6 +28,7 @@ export function* reserve(r: CertificateReservation): Steps<void> {
     r.notBefore,
     r.notAfter,
     r.createdAt,
+    r.kind === 'leaf' && r.accountId !== null ? noticeTimes(r).third : null,
   )
   if (inserted === 0) throw new IcaError('serverInternal', `The serial ${r.serial} was used before.`)
   yield* insert(
@@ -33,10 +36,16 @@ export function* reserve(r: CertificateReservation): Steps<void> {
     ['serial', 'form', 'value'],
     r.names.map(({ form, value }) => [r.serial, form, value]),
   )
+  yield* putDomains(r)
 }
 
-function* findCertificate(column: 'serial' | 'fingerprint', value: string): Steps<Certificate | null> {
-  return toCertificates(yield* rows<CertificateRow>(`${selectCertificate} AND c.${column} = ? ORDER BY n.form, n.value`, value))[0] ?? null
+const selectBy = {
+  serial: `${selectCertificate} AND c.serial = ? ORDER BY n.form, n.value`,
+  fingerprint: `${selectCertificate} AND c.fingerprint = ? ORDER BY n.form, n.value`,
+}
+
+function* findCertificate(column: keyof typeof selectBy, value: string): Steps<Certificate | null> {
+  return toCertificates(yield* rows<CertificateRow>(selectBy[column], value))[0] ?? null
 }
 
 /** Gives the order its certificate; false where it has one, or an error. */
@@ -46,17 +55,20 @@ function* fulfil(orderId: string, serial: string): Steps<boolean> {
   )
 }
 
-export const certificateStore = ({ read, write }: Runner) => ({
+export const certificateStore = ({ read, write }: Runner, notices: NoticeOptions | null) => ({
   /** Stores the serial with what will be signed. Rejects where the serial exists. */
   reserveCertificate: (reservation: CertificateReservation): Promise<void> => write(() => reserve(reservation)),
 
   /**
    * Stores the signed certificate of a reserved serial, and where the reservation names an order, the order's certificate with it. False, with
-   * nothing stored, where the order has a certificate or an error, or the serial is not waiting for one.
+   * nothing stored, where the order has a certificate or an error, or the serial is not waiting for one. Its account is told.
    */
   storeCertificate: (serial: string, der: Uint8Array, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
-      const reserved = yield* row<{ order_id: string | null }>('SELECT order_id FROM certificate WHERE serial = ? AND der IS NULL', serial)
+      const reserved = yield* row<{ order_id: string | null; account_id: string | null }>(
+        'SELECT order_id, account_id FROM certificate WHERE serial = ? AND der IS NULL',
+        serial,
+      )
       if (!reserved) return false
       if (reserved.order_id !== null && !(yield* fulfil(reserved.order_id, serial))) return false
       const stored = yield* change(
@@ -67,6 +79,10 @@ export const certificateStore = ({ read, write }: Runner) => ({
       )
       if (stored === 0) throw new IcaError('conflict', `A certificate with the serial ${serial} was stored at the same time.`)
       yield* record(audit)
+      const { account_id: accountId } = reserved
+      if (notices && accountId !== null) {
+        yield* queueNotice({ kind: 'certificate.issued', accountId, about: serial, data: { certificate: serial }, at: audit.at }, notices)
+      }
       return true
     }),
 
@@ -119,7 +135,7 @@ export const certificateStore = ({ read, write }: Runner) => ({
       return (yield* row('SELECT 1 AS blocked FROM blocked_key WHERE key_id = ?', keyId)) !== undefined
     }),
 
-  /** Blocks a key for good. */
+  /** Blocks a key for good. Accounts with a valid certificate that has it are told. */
   blockKey: (keyId: string, reason: string, at: number, audit: AuditEntry): Promise<void> =>
     write(function* () {
       const blocked = yield* change(
@@ -128,18 +144,27 @@ export const certificateStore = ({ read, write }: Runner) => ({
         reason,
         at,
       )
-      if (blocked === 1) yield* record(audit)
+      if (blocked === 0) return
+      const owners = yield* rows<{ account_id: string }>(
+        'SELECT DISTINCT account_id FROM certificate WHERE key_id = ? AND fingerprint IS NOT NULL AND not_after > ? AND account_id IS NOT NULL',
+        keyId,
+        at,
+      )
+      const due = owners.map(({ account_id: id }): AuditEntry => {
+        return { ...audit, action: 'notice.due', subject: `account:${id}`, detail: { about: 'key.blocked', keyId, reason } }
+      })
+      yield* recordAndTell([audit, ...due], notices)
     }),
 
   /** The CA certificates that are registered. */
-  issuers: (): Promise<{ id: string; kind: 'root' | 'intermediate'; der: Uint8Array }[]> =>
+  issuers: (): Promise<{ id: string; kind: IssuerKind; der: Uint8Array }[]> =>
     read(function* () {
-      const found = yield* rows<{ id: string; kind: 'root' | 'intermediate'; der: Blob }>('SELECT id, kind, der FROM issuer ORDER BY id')
+      const found = yield* rows<{ id: string; kind: IssuerKind; der: Blob }>('SELECT id, kind, der FROM issuer ORDER BY id')
       return found.map(({ der, ...issuer }) => ({ ...issuer, der: bytes(der) }))
     }),
 
   /** Registers a CA certificate under which certificates and CRLs are issued; what is there already is replaced. */
-  upsertIssuer: (issuer: { id: string; kind: 'root' | 'intermediate'; der: Uint8Array }): Promise<void> =>
+  upsertIssuer: (issuer: { id: string; kind: IssuerKind; der: Uint8Array }): Promise<void> =>
     write(function* () {
       const known = yield* row<{ kind: string; der: ArrayBuffer | Uint8Array }>('SELECT kind, der FROM issuer WHERE id = ?', issuer.id)
       if (known && known.kind === issuer.kind && Buffer.compare(bytes(known.der), issuer.der) === 0) return

@@ -22,11 +22,11 @@ export type ChallengeInContext = { challenge: Challenge; authorization: Authoriz
 
 export type ChallengeResult = { status: 'valid'; validatedAt: number; authorizationExpiresAt: number } | { status: 'invalid'; error: Problem }
 
-function* findChallenge(id: string): Steps<ChallengeInContext | null> {
-  const found = yield* rows<AuthorizationRow & AccountRow>(
-    `${selectAuthorizationAndAccount} WHERE z.id = (SELECT authorization_id FROM challenge WHERE id = ?) ${inOrder.authorizations}`,
-    id,
-  )
+const selectAuthorizationById = `${selectAuthorization} WHERE z.id = ? ${inOrder.authorizations}`
+const selectByChallenge = `${selectAuthorizationAndAccount} WHERE z.id = (SELECT authorization_id FROM challenge WHERE id = ?) ${inOrder.authorizations}`
+
+export function* findChallenge(id: string): Steps<ChallengeInContext | null> {
+  const found = yield* rows<AuthorizationRow & AccountRow>(selectByChallenge, id)
   const [first] = found
   const [authorization] = toAuthorizations(found)
   const challenge = authorization?.challenges.find((c) => c.id === id)
@@ -34,7 +34,7 @@ function* findChallenge(id: string): Steps<ChallengeInContext | null> {
 }
 
 /** processing → `result`; false where it was not processing. */
-function* finish(id: string, result: ChallengeResult): Steps<boolean> {
+export function* finishChallenge(id: string, result: ChallengeResult): Steps<boolean> {
   const [validatedAt, error] = result.status === 'valid' ? [result.validatedAt, null] : [null, JSON.stringify(result.error)]
   const finished = yield* row<{ authorization_id: string }>(
     `UPDATE challenge SET status = ?, validated_at = ?, error = ?, next_attempt_at = NULL WHERE id = ? AND status = 'processing' RETURNING authorization_id`,
@@ -52,7 +52,7 @@ function* finish(id: string, result: ChallengeResult): Steps<boolean> {
 export const challengeStore = ({ read, write, writeOne }: Runner) => ({
   authorizationById: (id: string): Promise<Authorization | null> =>
     read(function* () {
-      return toAuthorizations(yield* rows<AuthorizationRow>(`${selectAuthorization} WHERE z.id = ? ${inOrder.authorizations}`, id))[0] ?? null
+      return toAuthorizations(yield* rows<AuthorizationRow>(selectAuthorizationById, id))[0] ?? null
     }),
 
   /** RFC 8555 §7.5.2. False where it was deactivated before. */
@@ -117,13 +117,17 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
       )
     }),
 
+  /** The same for every lease and every pause, for the one process that validates: whoever held them is no more. */
+  releaseChallenges: (now: number): Promise<number> =>
+    writeOne(() => change(`UPDATE challenge SET next_attempt_at = ? WHERE status = 'processing' AND next_attempt_at > ?`, now, now)),
+
   /**
    * processing → valid or invalid; valid also sets until when the authorization can be used, and `charges` count what failed. False where it was not
    * processing.
    */
   completeChallenge: (id: string, result: ChallengeResult, audit: AuditEntry, charges: readonly Charge[] = []): Promise<boolean> =>
     write(function* () {
-      if (!(yield* finish(id, result))) return false
+      if (!(yield* finishChallenge(id, result))) return false
       yield* record(audit)
       yield* note(charges, audit.at)
       return true

@@ -77,6 +77,11 @@ export function* note(charges: readonly Charge[], now: number): Steps<void> {
   if (charges.length > 0) yield* upsert(charges, now)
 }
 
+/** Counts what can be left undone; false where there is no room, and nothing is counted. One charge, so that there is no half of it. */
+export function* spendIfRoom(charge: Charge, now: number): Steps<boolean> {
+  return (yield* upsert([charge], now)) === 1
+}
+
 export const limitStore = ({ read }: Runner) => ({
   /** What was counted under those of the keys that have a row. */
   limitStates: (keys: readonly string[]): Promise<Map<string, LimitState>> =>

@@ -17,6 +17,8 @@ import {
 } from './rows.js'
 import { change, insert, lock, type Runner, rows, type Steps } from './sql.js'
 
+const selectOrderById = `${selectOrder} WHERE o.id = ? ${inOrder.orders}`
+
 /**
  * The account's longest-lived authorization for a name that is validated by one of `types` (any, without) and neither deactivated nor expiring before
  * `usableUntil`.
@@ -107,7 +109,7 @@ export type OrderConditions = {
   isTaken?: (other: Order) => boolean
 }
 
-export const orderStore = ({ read, write, writeOne }: Runner) => ({
+export const orderStore = ({ read, write, precede, writeOne }: Runner) => ({
   /**
    * Authorizations of the account that can serve a new order for `wanted` (identifiers without their wildcard label): at most one each, and only such
    * as are validated (by a challenge of one of `types`, where given), have no failed challenge, are not deactivated and expire after `usableUntil`;
@@ -160,13 +162,13 @@ export const orderStore = ({ read, write, writeOne }: Runner) => ({
 
   orderById: (id: string): Promise<Order | null> =>
     read(function* () {
-      return toOrders(yield* rows<OrderRow>(`${selectOrder} WHERE o.id = ? ${inOrder.orders}`, id))[0] ?? null
+      return toOrders(yield* rows<OrderRow>(selectOrderById, id))[0] ?? null
     }),
 
   /**
    * The claim of finalize: claimedAt null → `at`, with the CSR; only where neither a claim, an error nor a certificate is there. False where another
    * request was first. With a reservation the serial is stored in the same transaction (and only if the claim succeeds). Counts against `charges`;
-   * rejects with {@link LimitExceeded}.
+   * rejects with {@link LimitExceeded}. Nobody may be told of the claim: the certificate or the error that it leads to is what makes it durable.
    */
   claimOrder: (
     id: string,
@@ -176,7 +178,7 @@ export const orderStore = ({ read, write, writeOne }: Runner) => ({
     reservation?: CertificateReservation,
     charges: readonly Charge[] = [],
   ): Promise<boolean> =>
-    write(function* () {
+    precede(function* () {
       const claimed = yield* change(
         `UPDATE "order" SET claimed_at = ?, csr = ? WHERE id = ? AND claimed_at IS NULL AND error IS NULL AND certificate_serial IS NULL`,
         at,

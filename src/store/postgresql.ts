@@ -124,10 +124,14 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
     }
   }
 
+  const read: Runner['read'] = (operation) => attempt(() => drive(pool as unknown as Queryable, operation))
+
   return {
     engine: 'postgresql',
-    read: (operation) => attempt(() => drive(pool as unknown as Queryable, operation)),
+    read,
+    readAccount: (_, operation) => read(operation),
     write: (operation) => attempt(() => transaction(operation)),
+    precede: (operation) => attempt(() => transaction(operation)),
     writeOne: (operation) => attempt(() => drive(pool as unknown as Queryable, operation)),
     close: () => {
       closed ??= pool.end()

@@ -29,8 +29,8 @@ const connect = async (target: PrismaTarget): Promise<PrismaClient> => {
 /** A way to ask Prisma. */
 export type Prisma = ReturnType<typeof lazyPrisma>
 
-/** A client that is loaded when first asked. */
-export const lazyPrisma = (target: PrismaTarget) => {
+/** A client that is loaded when first asked. `durable` resolves when what can be read by now is on disk. */
+export const lazyPrisma = (target: PrismaTarget, durable: () => Promise<void>) => {
   let client: Promise<PrismaClient> | undefined
   return {
     /** Runs queries that only read. */
@@ -40,7 +40,9 @@ export const lazyPrisma = (target: PrismaTarget) => {
         throw error
       })
       try {
-        return await question(await client)
+        const answer = await question(await client)
+        await durable()
+        return answer
       } catch (error) {
         throw asStoreError(error)
       }
@@ -95,13 +97,15 @@ export const listStore = ({ ask }: Prisma) => ({
   listCertificates: (filter: {
     revoked?: boolean
     expired?: { at: number; is: boolean }
+    kind?: CertificateKind
     before?: string | null
     limit: number
   }): Promise<Certificate[]> =>
     ask(async (prisma) => {
-      const { revoked, expired, before, limit } = filter
+      const { revoked, expired, kind, before, limit } = filter
       const where = {
         der: { not: null },
+        ...(kind !== undefined && { kind }),
         ...(revoked !== undefined && { revocation: revoked ? { isNot: null } : { is: null } }),
         ...(expired && { notAfter: expired.is ? { lt: expired.at } : { gte: expired.at } }),
       }

@@ -18,7 +18,7 @@ export type PruneBefore = {
 export type Pruned = { next: string | null; pruned: number }
 
 /** Deletes from the `batch` rows after `after` those that `condition` (about columns of the table itself) is true of. */
-function* pruneBatch(table: string, key: string, after: string, batch: number, condition: string, values: number[]): Steps<Pruned> {
+export function* pruneBatch(table: string, key: string, after: string, batch: number, condition: string, values: number[]): Steps<Pruned> {
   const end = yield* row<{ last: string | null; seen: number }>(
     `SELECT MAX(${key}) AS last, COUNT(*) AS seen FROM (SELECT ${key} FROM "${table}" WHERE ${key} > ? ORDER BY ${key} LIMIT ?) AS batch`,
     after,

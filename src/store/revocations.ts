@@ -1,74 +1,18 @@
-/** Revocations, in a sequence that other processes can follow, and the CRLs made of them. Revoking itself is revoking.ts. */
-import { type AuditEntry, type Revocation, type RevocationReason, revocationReasons } from '../model.js'
-import { takeRevocationTurn } from './revoking.js'
-import { type Blob, bytes, record, toReason } from './rows.js'
-import { change, type Runner, row, rows, type Steps } from './sql.js'
+/** Revocations, in a sequence that other processes can follow, and leases. Revoking itself is revoking.ts; the CRLs made of them are in crls.ts. */
+import type { Revocation, RevocationReason } from '../model.js'
+import { toReason } from './rows.js'
+import { change, type Runner, row, rows } from './sql.js'
 
-/** A CRL as it is served; `shard` null is the complete one. */
-export type CrlRow = {
-  issuerId: string
-  shard: number | null
-  number: bigint
-  thisUpdate: number
-  nextUpdate: number
-  der: Uint8Array
-  /** It has every revocation up to this `seq`; unknown for a list that was made elsewhere. */
-  revocationSeq?: number
-}
-/** What is known of a CRL without reading it. */
-export type CrlFacts = Required<Omit<CrlRow, 'der'>>
 export type RevokedEntry = { serial: string; revokedAt: number; reason: RevocationReason }
 /** A revocation in the sequence of all of them. */
 export type RevocationEvent = RevokedEntry & { seq: number; issuerId: string; crlShard: number }
-
-/** How the complete CRL is called in the database, where a key can't be null. */
-const shardKey = (shard: number | null): number => shard ?? -1
 
 const entriesPerBatch = 1000
 
 type EntryRow = { serial: string; revoked_at: number; reason: number }
 const toEntry = (r: EntryRow): RevokedEntry => ({ serial: r.serial, revokedAt: r.revoked_at, reason: toReason(r.reason) })
 
-function* putCrl(crl: CrlRow): Steps<boolean> {
-  const saved = yield* row(
-    `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, der, revocation_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, der = excluded.der,
-       revocation_seq = excluded.revocation_seq
-       WHERE excluded.number > crl.number
-     RETURNING number`,
-    crl.issuerId,
-    shardKey(crl.shard),
-    crl.number,
-    crl.thisUpdate,
-    crl.nextUpdate,
-    crl.der,
-    crl.revocationSeq ?? 0,
-  )
-  return saved !== undefined
-}
-
-/** A revocation that an imported list has. The issuer of those is a root: their kind is known. */
-function* putRevocation(issuerId: string, { serial, revokedAt, reason }: RevokedEntry, notAfter: number, createdAt: number): Steps<void> {
-  yield* change(
-    `INSERT INTO certificate (serial, issuer_id, kind, profile, key_id, crl_shard, not_before, not_after, created_at)
-     VALUES (?, ?, 'intermediate', 'intermediate', '', 0, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
-    serial,
-    issuerId,
-    createdAt,
-    notAfter,
-    createdAt,
-  )
-  yield* change(
-    `INSERT INTO revocation (serial, issuer_id, crl_shard, not_after, revoked_at, reason)
-     SELECT serial, issuer_id, crl_shard, not_after, CAST(? AS BIGINT), CAST(? AS INTEGER) FROM certificate WHERE serial = ? AND issuer_id = ? ON CONFLICT (serial) DO NOTHING`,
-    revokedAt,
-    revocationReasons[reason],
-    serial,
-    issuerId,
-  )
-}
-
-export const revocationStore = ({ read, write, writeOne }: Runner) => ({
+export const revocationStore = ({ read, writeOne }: Runner) => ({
   /** Whether a serial of an issuer is revoked; also one that is known only from an imported CRL. */
   revocationOf: (issuerId: string, serial: string): Promise<Revocation | null> =>
     read(function* () {
@@ -118,81 +62,6 @@ export const revocationStore = ({ read, write, writeOne }: Runner) => ({
       await new Promise((resolve) => setImmediate(resolve))
     }
   },
-
-  /** A number greater than every one handed out before for this CRL, stored before it is returned (RFC 5280 §5.2.3). */
-  nextCrlNumber: (issuerId: string, shard: number | null): Promise<bigint> =>
-    writeOne(function* () {
-      const next = yield* row<{ number: number }>(
-        `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, 1)
-         ON CONFLICT (issuer_id, shard) DO UPDATE SET number = crl_number.number + 1 RETURNING number`,
-        issuerId,
-        shardKey(shard),
-      )
-      return BigInt((next as { number: number }).number)
-    }),
-
-  /** Replaces the CRL that is served, only by one with a higher number; false otherwise. */
-  saveCrl: (crl: CrlRow, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      if (!(yield* putCrl(crl))) return false
-      yield* record(audit)
-      return true
-    }),
-
-  /**
-   * Serves a CRL that was made elsewhere, with the rules of {@link saveCrl}; numbers drawn here later are higher. What it says is revoked is revoked
-   * here, too: a serial that is not known here is reserved for it, with `notAfter`, so that the lists made here go on saying so.
-   */
-  importCrl: (crl: CrlRow, entries: readonly RevokedEntry[], unknown: { notAfter: number }, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      yield* takeRevocationTurn()
-      if (!(yield* putCrl(crl))) return false
-      yield* change(
-        `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, ?)
-         ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number WHERE excluded.number > crl_number.number`,
-        crl.issuerId,
-        shardKey(crl.shard),
-        crl.number,
-      )
-      for (const entry of entries) yield* putRevocation(crl.issuerId, entry, unknown.notAfter, crl.thisUpdate)
-      yield* record(audit)
-      return true
-    }),
-
-  /** The CRL that is to be served; null where there is none, or with `above` none that has a higher number. */
-  currentCrl: (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> =>
-    read(function* () {
-      const found = yield* row<{ number: number; this_update: number; next_update: number; der: Blob }>(
-        'SELECT number, this_update, next_update, der FROM crl WHERE issuer_id = ? AND shard = ? AND number > ?',
-        issuerId,
-        shardKey(shard),
-        above,
-      )
-      return found
-        ? { issuerId, shard, number: BigInt(found.number), thisUpdate: found.this_update, nextUpdate: found.next_update, der: bytes(found.der) }
-        : null
-    }),
-
-  /** What is known of every CRL. */
-  crlFacts: (): Promise<CrlFacts[]> =>
-    read(function* () {
-      const found = yield* rows<{
-        issuer_id: string
-        shard: number
-        number: number
-        this_update: number
-        next_update: number
-        revocation_seq: number
-      }>('SELECT issuer_id, shard, number, this_update, next_update, revocation_seq FROM crl')
-      return found.map((r) => ({
-        issuerId: r.issuer_id,
-        shard: r.shard < 0 ? null : r.shard,
-        number: BigInt(r.number),
-        thisUpdate: r.this_update,
-        nextUpdate: r.next_update,
-        revocationSeq: r.revocation_seq,
-      }))
-    }),
 
   /** Takes a lease until `until`, or prolongs one's own; false where somebody else has it at `now`. */
   acquireLease: (name: string, holder: string, now: number, until: number): Promise<boolean> =>

@@ -1,7 +1,8 @@
 /** Revoking: one certificate, all with one key, or thousands; and choosing which. What is made of revocations afterwards is in revocations.ts. */
 import { IcaError } from '../errors.js'
 import { type AuditEntry, type CertificateKind, type CertificateName, type Revocation, type RevocationReason, revocationReasons } from '../model.js'
-import { record, toReason } from './rows.js'
+import { type NoticeOptions, recordAndTell } from './notices.js'
+import { toReason } from './rows.js'
 import { change, lock, type Runner, row, rows, type Steps, type Value } from './sql.js'
 
 /** Which certificates are meant: those that meet every condition that is given. */
@@ -144,7 +145,7 @@ const conditionsOf = (selector: CertificateSelector): { sql: string; values: Val
   return { sql: parts.join(''), values }
 }
 
-export const revokingStore = ({ read, write }: Runner) => ({
+export const revokingStore = ({ read, write }: Runner, notices: NoticeOptions | null) => ({
   /**
    * Revokes a certificate, and with `blockKey` blocks its key in the same transaction. False where it was revoked before; rejects with notFound for a serial that has no certificate.
    */
@@ -152,7 +153,7 @@ export const revokingStore = ({ read, write }: Runner) => ({
     write(function* () {
       yield* takeRevocationTurn()
       if (!(yield* revokeOne(serial, revocation, blockKey))) return false
-      for (const entry of audit) yield* record(entry)
+      yield* recordAndTell(audit, notices)
       return true
     }),
 
@@ -163,7 +164,7 @@ export const revokingStore = ({ read, write }: Runner) => ({
       const revoked: string[] = []
       for (const { serial, revocation, blockKey, audit } of requests) {
         if (!(yield* revokeOne(serial, revocation, blockKey))) continue
-        for (const entry of audit) yield* record(entry)
+        yield* recordAndTell(audit, notices)
         revoked.push(serial)
       }
       return revoked
@@ -199,7 +200,7 @@ export const revokingStore = ({ read, write }: Runner) => ({
       const revoked = serials.flatMap(({ serial }) => found.get(serial) ?? [])
       for (const certificate of revoked) {
         yield* revokeOne(certificate.serial, revocation, false)
-        for (const entry of audit(certificate)) yield* record(entry)
+        yield* recordAndTell(audit(certificate), notices)
       }
       return revoked
     }),

@@ -1,6 +1,6 @@
 /**
  * How this folder talks to a database. Every operation of the domain is written once, as a generator that yields SQL statements and is handed their
- * outcomes; `sqlite.ts` runs it synchronously inside a group commit, `postgresql.ts` asynchronously in a transaction of its own. The SQL is what both
+ * outcomes; `sqlite-runner.ts` runs it synchronously inside a group commit, `postgresql.ts` asynchronously in a transaction of its own. The SQL is what both
  * engines understand (`?` for parameters, RETURNING, ON CONFLICT).
  */
 
@@ -22,9 +22,19 @@ export type Runner = {
    * statement.
    */
   read<T>(operation: Operation<T>): Promise<T>
+  /**
+   * The same for an operation that is asked again and again and reads nothing but rows of the table `account`: what it gave under this key may be given again as long
+   * as no row of that table was changed, by whomever. SQLite can tell; PostgreSQL is asked every time.
+   */
+  readAccount<T>(key: string, operation: Operation<T>): Promise<T>
   /** Runs an operation as one transaction; resolves when it is durable. Throwing inside the operation undoes it. */
   write<T>(operation: Operation<T>): Promise<T>
-  /** The same for an operation of which only one statement writes: saves PostgreSQL two round trips. */
+  /**
+   * {@link write} for what leads up to another write of this process and is told to nobody before: resolves when it is committed, so that a process that dies now does
+   * not lose it. It is on disk at the latest with what is written next; a power cut before that loses both.
+   */
+  precede<T>(operation: Operation<T>): Promise<T>
+  /** {@link write} for an operation of which only one statement writes: saves PostgreSQL two round trips. */
   writeOne<T>(operation: Operation<T>): Promise<T>
   /** Finishes what has begun, refuses what comes later. */
   close(): Promise<void>

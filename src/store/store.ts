@@ -9,10 +9,15 @@ import type { AuditEntry } from '../model.js'
 import { accountStore } from './accounts.js'
 import { certificateStore } from './certificates.js'
 import { challengeStore } from './challenges.js'
+import { confirmationStore } from './confirmations.js'
+import { crlStore } from './crls.js'
 import { externalAccountStore } from './external-accounts.js'
 import { limitStore } from './limits.js'
+import { lookupStore } from './lookups.js'
 import { checkMigrated, migrate, readMigrations } from './migrations.js'
+import { type NoticeOptions, noticeStore } from './notices.js'
 import { orderStore } from './orders.js'
+import { outboxStore } from './outbox.js'
 import { policyStore } from './policies.js'
 import { createPostgresqlRunner, openPostgresql, readPostgresqlUrl, withMigrationTarget } from './postgresql.js'
 import { lazyPrisma, listStore, type Prisma, type PrismaTarget } from './prisma.js'
@@ -20,16 +25,22 @@ import { pruningStore } from './pruning.js'
 import { revocationStore } from './revocations.js'
 import { revokingStore } from './revoking.js'
 import { record } from './rows.js'
-import { change, type Runner, row } from './sql.js'
-import { createSqliteRunner, openSqlite, openSqliteReadOnly, sqliteMigrationTarget } from './sqlite.js'
+import { change, type Runner, row, type Steps } from './sql.js'
+import { openSqlite, openSqliteReadOnly, sqliteMigrationTarget } from './sqlite.js'
+import { createSqliteRunner } from './sqlite-runner.js'
 import { asStoreError } from './unavailable.js'
 
 export type { CertificateStatus } from './certificates.js'
 export type { ChallengeInContext, ChallengeResult } from './challenges.js'
+export type { Confirmation, Delivery } from './confirmations.js'
+export type { CrlFacts, CrlRow } from './crls.js'
 export { type Charge, LimitExceeded, type LimitState, levelAt, tolerance } from './limits.js'
+export type { CertificateCursor, Totals } from './lookups.js'
+export { type ExpiringCertificate, mailboxOf, type NoticeKind, type NoticeOptions, noticeTimes } from './notices.js'
+export { type Mail, type MailKind, type NewMail, newMailId } from './outbox.js'
 export type { PolicyData } from './policies.js'
 export type { PruneBefore, Pruned } from './pruning.js'
-export type { CrlFacts, CrlRow, RevocationEvent, RevokedEntry } from './revocations.js'
+export type { RevocationEvent, RevokedEntry } from './revocations.js'
 export type { CertificateSelector, RevocationCandidate, RevocationRequest } from './revoking.js'
 
 export type StoreOptions = {
@@ -38,6 +49,8 @@ export type StoreOptions = {
   log: Log
   /** Nothing is created, migrated or written: for processes that only tell what others have done. */
   readOnly?: boolean
+  /** Subscribers are told by mail of what becomes of their certificates. Without: they are not. */
+  notices?: NoticeOptions | null
 }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
@@ -86,34 +99,42 @@ const connectPostgresql = async (url: string, log: Log, readOnly: boolean): Prom
 }
 
 /** Every function of the domain, on a way to run operations and one to ask Prisma. */
-export const storeOn = (runner: Runner, prisma: Prisma) => ({
+export const storeOn = (runner: Runner, prisma: Prisma, notices: NoticeOptions | null) => ({
   ...basics(runner),
   ...accountStore(runner),
   ...orderStore(runner),
   ...challengeStore(runner),
-  ...certificateStore(runner),
+  ...certificateStore(runner, notices),
   ...revocationStore(runner),
-  ...revokingStore(runner),
+  ...crlStore(runner),
+  ...revokingStore(runner, notices),
+  ...outboxStore(runner),
+  ...confirmationStore(runner),
+  ...noticeStore(runner),
   ...limitStore(runner),
+  ...lookupStore(runner),
   ...policyStore(runner),
   ...externalAccountStore(runner),
   ...pruningStore(runner),
   ...listStore(prisma),
 })
 
+/** What reads nothing waits for what was written, as every read does. */
+function* nothing(): Steps<void> {}
+
 /**
  * Opens the database, creating it and applying migrations where needed. Rejects with `unavailable` where it can't be reached, and with words for the
  * operator where it is of a newer version. Several processes may have the same database open.
  */
-export const openStore = async ({ url, log, readOnly = false }: StoreOptions) => {
+export const openStore = async ({ url, log, readOnly = false, notices = null }: StoreOptions) => {
   const connect = url.startsWith('file:') ? connectSqlite : connectPostgresql
   const { runner, target } = await connect(url, log, readOnly).catch((error: unknown) => {
     throw asStoreError(error)
   })
-  const prisma = lazyPrisma(target)
+  const prisma = lazyPrisma(target, () => runner.read(nothing))
   return {
     engine: runner.engine,
-    ...storeOn(runner, prisma),
+    ...storeOn(runner, prisma, notices),
     /** Finishes what has begun, then closes the connections; what is asked later rejects with unavailable. */
     close: async (): Promise<void> => {
       await Promise.all([runner.close(), prisma.close()])

@@ -9,11 +9,11 @@ import type { Log } from '../log.js'
 const sqlite = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|CANTOPEN|READONLY|PROTOCOL|NOMEM|INTERRUPT)/
 
 /**
- * SQLSTATEs that mean "not now": connection (08), resources such as disk and connections (53), operator intervention (57), system error (58), a lock
+ * SQLSTATEs that mean "not now": connection (08), a server that lets this user in no more (28), resources such as disk and connections (53), operator intervention (57), system error (58), a lock
  * not to be had (55P03), a standby (25006), an idle session that was ended (25P03); and what Node says of a socket
  * (https://www.postgresql.org/docs/current/errcodes-appendix.html).
  */
-const postgresql = /^(08...|53...|57...|58...|55P03|25006|25P03|E[A-Z]{3,})$/
+const postgresql = /^(08...|28...|53...|57...|58...|55P03|25006|25P03|E[A-Z]{3,})$/
 const postgresqlMessages =
   /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error|Cannot use a pool after)/
 

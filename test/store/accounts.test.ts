@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { addAccount, auditEntry, id, makeAccount, now, onEachEngine } from './fixtures.js'
 
-onEachEngine('nonces and accounts', (_, store) => {
+onEachEngine('nonces and accounts', (database, store) => {
   test('a nonce can be used once', async () => {
     const nonce = randomBytes(16)
     assert.equal(await store().useNonce(nonce, now + 1000), true)
@@ -34,6 +34,24 @@ onEachEngine('nonces and accounts', (_, store) => {
     assert.deepEqual(await store().accountById(account.id), account)
     assert.deepEqual(await store().accountByThumbprint(account.thumbprint), account)
     assert.equal(await store().accountById(id()), null)
+  })
+
+  test('an account is as it is now, whichever process changed it, and however often it was asked for', async () => {
+    const account = await addAccount(store())
+    const other = await database.open()
+    try {
+      for (let round = 0; round < 3; round++) {
+        const own = [`mailto:own${round}@example.com`]
+        assert.equal(await store().updateAccount(account.id, { contact: own }, auditEntry()), true)
+        for (const one of [store(), store(), other]) assert.deepEqual((await one.accountById(account.id))?.contact, own)
+        assert.equal(await other.pauseAccount(account.id, { at: now, reason: `${round}` }, auditEntry()), true)
+        for (const one of [store(), store(), other]) assert.deepEqual((await one.accountById(account.id))?.paused, { at: now, reason: `${round}` })
+        assert.equal(await store().pauseAccount(account.id, null, auditEntry()), true)
+        for (const one of [other, store()]) assert.equal((await one.accountById(account.id))?.paused, null)
+      }
+    } finally {
+      await other.close()
+    }
   })
 
   test('a key has one account: creating it again gives the first and writes nothing', async () => {

@@ -10,7 +10,8 @@ import pg from 'pg'
 import { accountStore } from '../../src/store/accounts.js'
 import { migrate, readMigrations } from '../../src/store/migrations.js'
 import { change, type Runner, row } from '../../src/store/sql.js'
-import { createSqliteRunner, openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
+import { openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
+import { createSqliteRunner } from '../../src/store/sqlite-runner.js'
 import { openStore } from '../../src/store/store.js'
 import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases } from './fixtures.js'
 
@@ -110,6 +111,127 @@ describe('sqlite', () => {
         TypeError,
       )
     }
+  })
+
+  describe('a disk that takes its time', () => {
+    const file = join(folder, 'slow.db')
+    const held: ((error: Error | null) => void)[] = []
+    const turn = () => new Promise((resolve) => setTimeout(resolve, 20))
+    /** Ends the syncs that are under way, and lets what follows happen. */
+    const release = async (error: Error | null = null) => {
+      for (const done of held.splice(0)) done(error)
+      await turn()
+    }
+    const open = () => {
+      const opened = openSqlite(file)
+      opened.exec('CREATE TABLE IF NOT EXISTS used_nonce (id BLOB PRIMARY KEY, expires_at BIGINT)')
+      const own = createSqliteRunner(opened, silent, (_fd, done) => void held.push(done))
+      const told: string[] = []
+      const tell = (what: string) => (value: unknown) => void told.push(`${what} ${value}`)
+      return {
+        told,
+        close: own.close,
+        write: (id: string) =>
+          accountStore(own)
+            .useNonce(Buffer.from(id), now)
+            .then(tell(id), tell(`${id} failed`)),
+        precede: (id: string) =>
+          own.precede(() => change('INSERT INTO used_nonce VALUES (?, ?)', Buffer.from(id), now)).then(tell(id), tell(`${id} failed`)),
+        read: () => own.read(() => row<{ n: number }>('SELECT COUNT(*) AS n FROM used_nonce')).then((r) => tell('count')(r?.n), tell('read failed')),
+      }
+    }
+
+    test('nobody is told of what it has not stored yet, neither who wrote nor who reads', async () => {
+      const { told, write, read, close } = open()
+      void read()
+      await release()
+      assert.deepEqual(told, ['count 0'])
+      void write('a')
+      await turn()
+      void read()
+      void write('b')
+      await turn()
+      assert.deepEqual(told, ['count 0'])
+      await release()
+      assert.deepEqual(told, ['count 0', 'a true', 'count 1'])
+      void write('a')
+      await turn()
+      await release()
+      assert.deepEqual(told.slice(3), ['b true'])
+      await release()
+      assert.deepEqual(told.slice(4), ['a false'])
+      void read()
+      await turn()
+      assert.deepEqual(told.slice(5), ['count 2'])
+      await close()
+    })
+
+    test('what only leads up to another write need not wait, but whoever reads it does', async () => {
+      const { told, precede, write, read, close } = open()
+      void read()
+      await release()
+      void precede('x')
+      await turn()
+      assert.deepEqual(told, ['count 2', 'x 1'])
+      assert.equal(held.length, 0)
+      void read()
+      await turn()
+      assert.deepEqual([told.length, held.length], [2, 1])
+      await release()
+      assert.deepEqual(told.slice(2), ['count 3'])
+      void precede('y')
+      await turn()
+      void write('z')
+      await turn()
+      assert.deepEqual([told.slice(3), held.length], [['y 1'], 1])
+      void read()
+      await turn()
+      await release()
+      assert.deepEqual(told.slice(4), ['z true', 'count 5'])
+      // One that fails undoes itself, and says so at once.
+      void precede('z')
+      await turn()
+      assert.match(told.at(-1) ?? '', /^z failed/)
+      void read()
+      await release()
+      await turn()
+      assert.equal(told.at(-1), 'count 5')
+      await close()
+    })
+
+    test('what another process wrote is synced before it is told', async () => {
+      const { told, read, close } = open()
+      void read()
+      await release()
+      const other = openSqlite(file)
+      other.exec("INSERT INTO used_nonce VALUES (X'00', 1)")
+      void read()
+      await turn()
+      assert.deepEqual(told, ['count 5'])
+      await release()
+      assert.deepEqual(told, ['count 5', 'count 6'])
+      void read()
+      await turn()
+      assert.deepEqual(told.slice(2), ['count 6'])
+      other.close()
+      await close()
+    })
+
+    test('after a sync that failed nothing is believed any more', async () => {
+      const { told, write, read, close } = open()
+      void write('c')
+      await turn()
+      void write('d')
+      void read()
+      await release(new Error('EIO'))
+      void write('e')
+      void read()
+      await turn()
+      assert.equal(told.length, 5)
+      for (const line of told) assert.match(line, /failed .*unavailable|failed .*not be reached/)
+      assert.equal(held.length, 0)
+      await close()
+    })
   })
 
   test('what was begun is finished before closing, what comes later is refused', async () => {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe } from 'node:test'
+import Database from 'libsql'
 import pg from 'pg'
 import type { Log } from '../../src/log.js'
 import type { Account, AuditEntry, Authorization, CertificateReservation, Challenge, Order } from '../../src/model.js'
@@ -56,6 +57,26 @@ const postgresqlDatabase = (server: string): TestDatabase => {
     },
     drop: () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
   }
+}
+
+/** The file of a database on SQLite. */
+export const pathOf = (database: TestDatabase): string => database.url.replace('file:', '')
+
+/** Runs SQL behind the store's back; gives the rows of a SELECT. */
+export const meddle = async (database: TestDatabase, sql: string): Promise<unknown[]> => {
+  if (database.engine === 'sqlite') {
+    const db = new Database(pathOf(database), { timeout: 5000 } as Database.Options)
+    try {
+      if (/^SELECT/.test(sql)) return db.prepare(sql).all()
+      db.exec(sql)
+      return []
+    } finally {
+      db.close()
+    }
+  }
+  const client = new pg.Client({ connectionString: database.url })
+  await client.connect()
+  return (await client.query(sql).finally(() => client.end())).rows
 }
 
 const server = process.env.ICA_TEST_POSTGRES_URL

@@ -1,36 +1,19 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { describe, test } from 'node:test'
+import { describe, it, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { PrismaLibSql } from '@prisma/adapter-libsql'
 import { PrismaPg } from '@prisma/adapter-pg'
-import Database from 'libsql'
-import pg from 'pg'
-import { type Migration, readMigrations } from '../../src/store/migrations.js'
+import { type Migration, migrate, readMigrations } from '../../src/store/migrations.js'
+import { readPostgresqlUrl, withMigrationTarget } from '../../src/store/postgresql.js'
+import { openSqlite, sqliteMigrationTarget } from '../../src/store/sqlite.js'
 import { openStore } from '../../src/store/store.js'
-import { silent, type TestDatabase, testDatabases } from './fixtures.js'
-
-const pathOf = (database: TestDatabase) => database.url.replace('file:', '')
-
-/** Runs SQL behind the store's back. */
-const meddle = async (database: TestDatabase, sql: string): Promise<unknown[]> => {
-  if (database.engine === 'sqlite') {
-    const db = new Database(pathOf(database))
-    try {
-      if (/^SELECT/.test(sql)) return db.prepare(sql).all()
-      db.exec(sql)
-      return []
-    } finally {
-      db.close()
-    }
-  }
-  const client = new pg.Client({ connectionString: database.url })
-  await client.connect()
-  return (await client.query(sql).finally(() => client.end())).rows
-}
+import { auditEntry, day, issuerId, meddle, now, pathOf, silent, type TestDatabase, testDatabases } from './fixtures.js'
+import { createReader } from './reader.js'
 
 /** Everything that Prisma's schema decides about tables, one line each. */
 const structure = async (database: TestDatabase): Promise<Set<string>> => {
@@ -59,6 +42,61 @@ const schemaEngine = async (database: TestDatabase) => {
       : ['postgresql.prisma', new PrismaPg({ connectionString: database.url })]
   const schema = readFileSync(new URL(`../../prisma/${name}`, import.meta.url), 'utf8')
   return { engine: await openSchemaEngine(adapter, schema), schema }
+}
+
+/** Makes a database as it was before the migration of this name. */
+const makeAsBefore = async (database: TestDatabase, name: RegExp): Promise<void> => {
+  await database.create()
+  const all = readMigrations(database.engine)
+  const earlier = all.slice(
+    0,
+    all.findIndex((migration) => name.test(migration.name)),
+  )
+  assert.ok(earlier.length > 0)
+  if (database.engine === 'postgresql') {
+    await withMigrationTarget(readPostgresqlUrl(database.url), silent, (target) => migrate(target, earlier, silent))
+    return
+  }
+  const db = openSqlite(pathOf(database))
+  await migrate(sqliteMigrationTarget(db), earlier, silent)
+  db.close()
+}
+
+for (const database of testDatabases()) {
+  it(`CRLs that lay in one piece go on being served, to those who could read them, on ${database.engine}`, async () => {
+    await makeAsBefore(database, /_crl_parts$/)
+    const lists = [
+      { shard: null, number: 7n, der: new Uint8Array(randomBytes(300_000)) },
+      { shard: 3, number: 2n, der: new Uint8Array(randomBytes(70)) },
+    ]
+    const blob = (octets: Uint8Array): string => `${database.engine === 'sqlite' ? "x'" : "'\\x"}${Buffer.from(octets).toString('hex')}'`
+    await meddle(database, `INSERT INTO issuer (id, kind, der) VALUES ('${issuerId}', 'root', ${blob(new Uint8Array(1))})`)
+    for (const { shard, number, der } of lists)
+      await meddle(
+        database,
+        `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, revocation_seq, der) VALUES ('${issuerId}', ${shard ?? -1}, ${number}, ${now}, ${now + day}, 5, ${blob(der)})`,
+      )
+    const role = database.engine === 'postgresql' ? await createReader(database.url) : null
+
+    await (await database.open()).close()
+    const reader = await openStore({ url: role?.url ?? database.url, log: silent, readOnly: true })
+    for (const { shard, number, der } of lists)
+      assert.deepEqual(await reader.currentCrl(issuerId, shard), { issuerId, shard, number, thisUpdate: now, nextUpdate: now + day, der })
+    assert.deepEqual(
+      (await reader.crlFacts()).map(({ revocationSeq }) => revocationSeq),
+      [5, 5],
+    )
+    await reader.close()
+    // The next one takes its place like any other.
+    const store = await database.open()
+    const next = { issuerId, shard: null, number: 8n, thisUpdate: now, nextUpdate: now + day, der: new Uint8Array([8]) }
+    assert.equal(await store.saveCrl(next, auditEntry()), true)
+    assert.deepEqual(await store.currentCrl(issuerId, null), next)
+    await store.close()
+    assert.equal((await meddle(database, 'SELECT number FROM crl_part')).length, 2)
+    await database.drop()
+    await role?.drop()
+  })
 }
 
 for (const database of testDatabases()) {

@@ -5,8 +5,9 @@ import { PrismaLibSql } from '@prisma/adapter-libsql'
 import { PrismaClient } from '../../src/store/generated/sqlite/client.js'
 import { migrate, readMigrations } from '../../src/store/migrations.js'
 import type { Operation, Runner, Statement, Steps } from '../../src/store/sql.js'
-import { createSqliteRunner, openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
-import { type Store, storeOn } from '../../src/store/store.js'
+import { openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
+import { createSqliteRunner } from '../../src/store/sqlite-runner.js'
+import { newMailId, type Store, storeOn } from '../../src/store/store.js'
 import {
   addAccount,
   addCertificate,
@@ -69,7 +70,11 @@ describe('query plans, on sqlite', () => {
     }
     prisma = new PrismaClient({ adapter: new PrismaLibSql({ url: database.url }), log: [{ emit: 'event', level: 'query' }] })
     ;(prisma as unknown as { $on(event: 'query', listen: (e: { query: string }) => void): void }).$on('query', ({ query }) => explain(query))
-    store = { engine: 'sqlite', ...storeOn(watching, { ask: (question) => question(prisma), close: async () => {} }), close: runner.close }
+    store = {
+      engine: 'sqlite',
+      ...storeOn(watching, { ask: (question) => question(prisma), close: async () => {} }, { perRecipient: null }),
+      close: runner.close,
+    }
   })
   after(async () => {
     await prisma.$disconnect()
@@ -124,6 +129,35 @@ describe('query plans, on sqlite', () => {
     await store.ordersOfAccount(account.id, order.id, 5)
     await store.certificatesByName('example.com', 5)
     await store.certificatesByKey(keyId)
+    await store.certificateByFingerprint('00')
+    await store.certificatesBelow('example.com', null, 5)
+    const waiting = await addOrder(store)
+    const mailId = newMailId(now)
+    const asked = { id: mailId, challengeId: waiting.challenge.id, address: 'a@example.com', requester: null, createdAt: now, expiresAt: now + day }
+    const mail = { kind: 'validation' as const, recipient: 'a@example.com', accountId: null, data: {}, sealed: null, urgent: true, once: null }
+    await store.askForConfirmation(
+      { ...asked, outcome: null, decidedAt: null, tokenHash: 'h', instead: null },
+      { ...mail, id: mailId, createdAt: now, expiresAt: now + day },
+      auditEntry(),
+    )
+    await store.confirmationOf(waiting.challenge.id)
+    await store.confirmationByToken('h')
+    await store.dueMails(now, 5)
+    await store.leaseMail(mailId, now, now + 1)
+    await store.extendMailLease(mailId, 1, now + 2)
+    await store.mailDeferred(mailId, 1, now, now + 3, 'x', auditEntry())
+    await store.mailSent(mailId, now, 'x', auditEntry())
+    await store.mailBounced(mailId, now, 'x', auditEntry())
+    await store.overdueConfirmations(now + 2 * day, 5)
+    await store.decideConfirmation('h', 'denied', now + 1, { status: 'invalid', error: { type: 'x', detail: 'x', status: 400 } }, auditEntry())
+    await store.expireConfirmation(mailId, now + 2 * day, { status: 'invalid', error: { type: 'x', detail: 'x', status: 400 } }, auditEntry())
+    const told = await addCertificate(store, { accountId: (await addAccount(store)).id })
+    await addCertificate(store, { notAfter: now + 100 * day })
+    for (const due of await store.expiringCertificates(now + 80 * day, 5)) await store.tellOfExpiry(due, null, now + 80 * day, { perRecipient: null })
+    await store.isExpiryMissed(told.serial)
+    await store.optOut('a@example.com', account.id, now, auditEntry())
+    await store.optIn('a@example.com', account.id, auditEntry())
+    await store.blockKey(told.keyId, 'x', now, auditEntry())
     await store.auditLog({ limit: 5, before: 3 })
     await store.auditLog({ limit: 5, subject: 'x' })
     assert.ok(seen.size > 50, `${seen.size} statements`)

@@ -38,13 +38,13 @@ onEachEngine('pruning', (_, store) => {
 
     const maintain = createMaintenance(store(), silent)
     const pruned = await maintain(now)
-    assert.deepEqual(pruned, { nonces: 0, orders: 3, authorizations: 3, limits: 0 })
+    assert.deepEqual(pruned, { nonces: 0, orders: 3, authorizations: 3, limits: 0, mails: 0 })
     for (const order of [old, failed, longExpired]) assert.deepEqual([await isThere(order), await authorizationOf(order)], [false, null])
     for (const order of [recent, stalled, living, justExpired])
       assert.deepEqual([await isThere(order), (await authorizationOf(order)) !== null], [true, true])
     assert.ok(await store().certificateBySerial(longExpired.certificateSerial as string))
     assert.equal((await store().auditLog({ limit: 1000 })).length, audits)
-    assert.deepEqual(await maintain(now), { nonces: 0, orders: 0, authorizations: 0, limits: 0 })
+    assert.deepEqual(await maintain(now), { nonces: 0, orders: 0, authorizations: 0, limits: 0, mails: 0 })
   })
 
   test('an authorization stays while an order shows it or it can be used', async () => {

@@ -1,0 +1,242 @@
+/**
+ * The CRLs as they are served. One may have 50 MB, and SQLite works on the thread that serves; so a list lies in parts of a size that is written and read
+ * within milliseconds, and others get their turn between two of them. Parts are written under the number of their list, which was reserved before and is
+ * never used twice; one transaction then puts the whole list in the place of the one before. Parts of a number that is neither the current one nor higher
+ * belong to nobody any more: to a list that was replaced, or that was given up half-way.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { IcaError } from '../errors.js'
+import { type AuditEntry, revocationReasons } from '../model.js'
+import type { RevokedEntry } from './revocations.js'
+import { takeRevocationTurn } from './revoking.js'
+import { type Blob, bytes, record } from './rows.js'
+import { change, lock, type Runner, row, rows, type Steps } from './sql.js'
+
+/** A CRL as it is served; `shard` null is the complete one. */
+export type CrlRow = {
+  issuerId: string
+  shard: number | null
+  number: bigint
+  thisUpdate: number
+  nextUpdate: number
+  der: Uint8Array
+  /** It has every revocation up to this `seq`; unknown for a list that was made elsewhere. */
+  revocationSeq?: number
+}
+/** What is known of a CRL without reading it. */
+export type CrlFacts = Required<Omit<CrlRow, 'der'>>
+
+type List = Pick<CrlRow, 'issuerId' | 'shard'>
+
+/** Octets of a part. */
+const partSize = 512 * 1024
+/** Parts of a list without use that one transaction deletes. */
+const sweptAtOnce = 4
+
+/** How a list is called in the database, where a key can't be null. */
+const keyOf = ({ issuerId, shard }: List): [string, number] => [issuerId, shard ?? -1]
+
+/** Waits until nobody else changes what is the current list, or deletes parts, until the end of the transaction. Its number has been reserved before. */
+const takeTurn = (list: List): Steps<void> => lock('SELECT number FROM crl_number WHERE issuer_id = ? AND shard = ? FOR UPDATE', ...keyOf(list))
+
+const putPart = (crl: CrlRow, part: number): Steps<number> =>
+  change(
+    'INSERT INTO crl_part (issuer_id, shard, number, part, der) VALUES (?, ?, ?, ?, ?)',
+    ...keyOf(crl),
+    crl.number,
+    part,
+    crl.der.subarray(part * partSize, (part + 1) * partSize),
+  )
+
+const partsOf = ({ der }: CrlRow): number => Math.ceil(der.length / partSize)
+
+/** Makes a list the current one; false where one with the same number or a higher one is. */
+function* putCrl(crl: CrlRow): Steps<boolean> {
+  const saved = yield* row(
+    `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, octets, revocation_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, octets = excluded.octets,
+       revocation_seq = excluded.revocation_seq
+       WHERE excluded.number > crl.number
+     RETURNING number`,
+    ...keyOf(crl),
+    crl.number,
+    crl.thisUpdate,
+    crl.nextUpdate,
+    crl.der.length,
+    crl.revocationSeq ?? 0,
+  )
+  return saved !== undefined
+}
+
+/** Throws unless the parts of a list are all there: another process that has begun a later one has taken them for given up. */
+function* checkParts(crl: CrlRow): Steps<void> {
+  const found = yield* row<{ octets: number | null }>(
+    'SELECT SUM(length(der)) AS octets FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ?',
+    ...keyOf(crl),
+    crl.number,
+  )
+  if (Number(found?.octets ?? 0) !== crl.der.length)
+    throw new IcaError('conflict', `Another process publishes the same CRL: number ${crl.number} is given up for a later one.`)
+}
+
+/** A revocation that an imported list has. The issuer of those is a root: their kind is known. */
+function* putRevocation(issuerId: string, { serial, revokedAt, reason }: RevokedEntry, notAfter: number, createdAt: number): Steps<void> {
+  yield* change(
+    `INSERT INTO certificate (serial, issuer_id, kind, profile, key_id, crl_shard, not_before, not_after, created_at)
+     VALUES (?, ?, 'intermediate', 'intermediate', '', 0, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
+    serial,
+    issuerId,
+    createdAt,
+    notAfter,
+    createdAt,
+  )
+  yield* change(
+    `INSERT INTO revocation (serial, issuer_id, crl_shard, not_after, revoked_at, reason)
+     SELECT serial, issuer_id, crl_shard, not_after, CAST(? AS BIGINT), CAST(? AS INTEGER) FROM certificate WHERE serial = ? AND issuer_id = ? ON CONFLICT (serial) DO NOTHING`,
+    revokedAt,
+    revocationReasons[reason],
+    serial,
+    issuerId,
+  )
+}
+
+type FactsRow = { issuer_id: string; shard: number; number: number; this_update: number; next_update: number; octets: number; revocation_seq: number }
+const selectFacts = 'SELECT issuer_id, shard, number, this_update, next_update, octets, revocation_seq FROM crl'
+
+const toFacts = (r: FactsRow): CrlFacts => ({
+  issuerId: r.issuer_id,
+  shard: r.shard < 0 ? null : r.shard,
+  number: BigInt(r.number),
+  thisUpdate: r.this_update,
+  nextUpdate: r.next_update,
+  revocationSeq: r.revocation_seq,
+})
+
+export const crlStore = ({ read, write, writeOne }: Runner) => {
+  /** Deletes parts that belong to nobody any more, up to those of number `upTo`. */
+  const sweep = async (list: List, upTo: bigint): Promise<void> => {
+    const key = keyOf(list)
+    const some = function* (): Steps<number> {
+      yield* takeTurn(list)
+      return yield* change(
+        `DELETE FROM crl_part WHERE issuer_id = ? AND shard = ? AND (number, part) IN (
+           SELECT number, part FROM crl_part WHERE issuer_id = ? AND shard = ? AND number <= ?
+             AND number NOT IN (SELECT number FROM crl WHERE issuer_id = ? AND shard = ?) ORDER BY number, part LIMIT ?)`,
+        ...key,
+        ...key,
+        upTo,
+        ...key,
+        sweptAtOnce,
+      )
+    }
+    while ((await write(some)) === sweptAtOnce) await nextTurn()
+  }
+
+  /** For when the list itself is safe: what stays is found again when the next one is made. */
+  const sweepOrLeave = (list: List, upTo: bigint): Promise<void> => sweep(list, upTo).catch(() => undefined)
+
+  const readCurrent = (list: List, above: bigint): Promise<FactsRow | undefined> =>
+    read(() => row<FactsRow>(`${selectFacts} WHERE issuer_id = ? AND shard = ? AND number > ?`, ...keyOf(list), above))
+
+  /** The octets of a list; null where its parts are not there (any more). */
+  const readParts = async (list: List, { number, octets }: FactsRow): Promise<Uint8Array | null> => {
+    const der = new Uint8Array(octets)
+    let end = 0
+    for (let part = 0; end < octets; part++) {
+      const found = await read(() =>
+        row<{ der: Blob }>('SELECT der FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ? AND part = ?', ...keyOf(list), number, part),
+      )
+      const piece = found ? bytes(found.der) : new Uint8Array()
+      if (piece.length === 0 || piece.length > octets - end) return null
+      der.set(piece, end)
+      end += piece.length
+      await nextTurn()
+    }
+    return der
+  }
+
+  return {
+    /** A number greater than every one handed out before for this CRL, stored before it is returned (RFC 5280 §5.2.3). */
+    nextCrlNumber: (issuerId: string, shard: number | null): Promise<bigint> =>
+      writeOne(function* () {
+        const next = yield* row<{ number: number }>(
+          `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, 1)
+           ON CONFLICT (issuer_id, shard) DO UPDATE SET number = crl_number.number + 1 RETURNING number`,
+          ...keyOf({ issuerId, shard }),
+        )
+        return BigInt((next as { number: number }).number)
+      }),
+
+    /**
+     * Replaces the CRL that is served, only by one with a higher number; false otherwise. All at once for who reads, but in many small transactions: when it
+     * fails half-way, what was served still is. Throws conflict where another process has begun a later one meanwhile.
+     */
+    saveCrl: async (crl: CrlRow, audit: AuditEntry): Promise<boolean> => {
+      if (await readCurrent(crl, crl.number - 1n)) return false
+      // Before there is more: a disk may be full of what was given up.
+      await sweep(crl, crl.number)
+      try {
+        for (let part = 0; part < partsOf(crl); part++) {
+          await write(() => putPart(crl, part))
+          await nextTurn()
+        }
+        return await write(function* () {
+          yield* takeTurn(crl)
+          if (!(yield* putCrl(crl))) return false
+          yield* checkParts(crl)
+          yield* record(audit)
+          return true
+        })
+      } finally {
+        await sweepOrLeave(crl, crl.number)
+      }
+    },
+
+    /**
+     * Serves a CRL that was made elsewhere, with the rules of {@link saveCrl}; numbers drawn here later are higher. What it says is revoked is revoked
+     * here, too: a serial that is not known here is reserved for it, with `notAfter`, so that the lists made here go on saying so. One transaction: those lists
+     * are short.
+     */
+    importCrl: async (crl: CrlRow, entries: readonly RevokedEntry[], unknown: { notAfter: number }, audit: AuditEntry): Promise<boolean> => {
+      const saved = await write(function* () {
+        yield* takeRevocationTurn()
+        yield* change(
+          `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, ?)
+           ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number WHERE excluded.number > crl_number.number`,
+          ...keyOf(crl),
+          crl.number,
+        )
+        if (!(yield* putCrl(crl))) return false
+        yield* change('DELETE FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ?', ...keyOf(crl), crl.number)
+        for (let part = 0; part < partsOf(crl); part++) yield* putPart(crl, part)
+        for (const entry of entries) yield* putRevocation(crl.issuerId, entry, unknown.notAfter, crl.thisUpdate)
+        yield* record(audit)
+        return true
+      })
+      if (saved) await sweepOrLeave(crl, crl.number)
+      return saved
+    },
+
+    /** The CRL that is to be served; null where there is none, or with `above` none that has a higher number. */
+    currentCrl: async (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> => {
+      const list = { issuerId, shard }
+      for (let missed = -1; ; ) {
+        const found = await readCurrent(list, above)
+        if (!found) return null
+        const der = await readParts(list, found)
+        const { number, thisUpdate, nextUpdate } = toFacts(found)
+        if (der) return { ...list, number, thisUpdate, nextUpdate, der }
+        // It was replaced while it was read: once more, with what took its place.
+        if (found.number === missed)
+          throw new IcaError('serverInternal', `Parts of the CRL number ${number} of ${issuerId} are missing in the database.`)
+        missed = found.number
+      }
+    },
+
+    /** What is known of every CRL. */
+    crlFacts: (): Promise<CrlFacts[]> =>
+      read(function* () {
+        return (yield* rows<FactsRow>(selectFacts)).map(toFacts)
+      }),
+  }
+}
