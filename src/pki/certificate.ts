@@ -93,7 +93,7 @@ export const encodeTbs = (tbs: TbsCertificate): Uint8Array =>
 
 /** The certificate: `tbs` with the signer's signature. */
 export const signCertificate = async (tbs: Uint8Array, signer: Signer): Promise<Uint8Array> =>
-  signedSequence(tbs, signer.algorithm, await signer.sign(tbs)).slice()
+  signedSequence(tbs, signer.algorithm, signer.signNow?.(tbs) ?? (await signer.sign(tbs))).slice()
 
 /** Everything that a leaf certificate is made of. All of it was decided before: nothing here comes from a CSR but the key. */
 export type LeafFacts = Validity & {
@@ -107,6 +107,8 @@ export type LeafFacts = Validity & {
   urls: StatusUrls
   /** From `mustStapleFor(profile, …)`. */
   mustStaple: boolean
+  /** Of a user; servers have theirs from {@link commonNameFor}. */
+  commonName?: string
 }
 
 /** The common name (RFC 5280 appendix A, ub-common-name 64): the first dNSName that fits; null where none does. */
@@ -116,7 +118,7 @@ export const commonNameFor = (names: readonly CertificateName[]): string | null 
 /** The TBSCertificate of a leaf, as PKI.md "Leaf profile" describes it. */
 export const encodeTbsLeaf = (facts: LeafFacts): Uint8Array => {
   const { profile, publicKey, issuer, urls } = facts
-  const commonName = commonNameFor(facts.names)
+  const commonName = facts.commonName ?? commonNameFor(facts.names)
   const pointers = profile.statusPointers
   return encodeTbs({
     serial: facts.serial,

@@ -58,7 +58,7 @@ let slabUsed = 0
  * Memory for an element. V8 makes a Uint8Array of up to 64 octets on its own heap in 25 ns; above that it goes to the C heap, which takes 700 ns and burdens the
  * garbage collector, so the middle sizes are cut from a slab. A result that is kept for long should be copied with slice(): a slab lives as long as any part of it.
  */
-const allocate = (size: number): Uint8Array => {
+export const allocate = (size: number): Uint8Array => {
   if (size <= 64 || size > 2048) return new Uint8Array(size)
   if (slabUsed + size > slabSize) {
     slab = new Uint8Array(slabSize)

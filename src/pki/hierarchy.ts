@@ -32,6 +32,12 @@ export const subjectName = ({ commonName, organization }: Subject): Uint8Array =
   ])
 }
 
+/** Whom a CA certifies: servers, or users, whose root is another one (docs/users.md says why). */
+export type Clientele = 'servers' | 'users'
+
+/** The key purposes that bind what is below an intermediate (BR 7.1.2.10.6). */
+export const purposesFor = { servers: ['serverAuth', 'clientAuth'], users: ['clientAuth'] } as const satisfies Record<Clientele, readonly string[]>
+
 const caKeyUsage = keyUsage('keyCertSign', 'cRLSign')
 
 /** A self-signed root. `serial` is hex. */
@@ -73,12 +79,12 @@ const issue = (facts: Omit<IssuedFacts, 'urls'>, subject: Uint8Array, extensions
  * An intermediate that signs leaves and OCSP responders only. Its key purposes bind what is below it (BR 7.1.2.10.6); the responder's OCSPSigning is not among
  * them, because verifiers look for that purpose in the responder's own certificate. A root signs no OCSP answers, so there is no OCSP pointer.
  */
-export const makeIntermediate = (facts: IssuedFacts & { subject: Subject }): Promise<Uint8Array> =>
+export const makeIntermediate = (facts: IssuedFacts & { subject: Subject; clientele?: Clientele }): Promise<Uint8Array> =>
   issue(facts, subjectName(facts.subject), [
     basicConstraintsCa(0),
     caKeyUsage,
     certificatePolicies(oids.anyPolicy, facts.urls.cps),
-    extendedKeyUsage(['serverAuth', 'clientAuth']),
+    extendedKeyUsage(purposesFor[facts.clientele ?? 'servers']),
     crlDistributionPoint(facts.urls.crl),
     authorityInfoAccess({ ocsp: null, caIssuers: facts.urls.caIssuers }),
   ])

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { IcaError } from '../errors.js'
 import { equalBytes } from './bytes.js'
 import type { Issuer } from './certificate.js'
+import type { Clientele } from './hierarchy.js'
 import type { PublicKeyInfo, Signer } from './keys.js'
 import { oids } from './oids.js'
 import { type CertificateInfo, issuerId, readCertificate } from './read-certificate.js'
@@ -32,14 +33,22 @@ const checkCa = (certificate: CertificateInfo, isRoot: boolean): void => {
 
 /**
  * Throws malformed, in words for the operator, unless a CA certificate can be used with the key that is there: it is for this key, a CA certificate allowed to
- * sign certificates and CRLs, valid at `now`, and not narrowed to other purposes than those of an XMPP server.
+ * sign certificates and CRLs, valid at `now`, and not narrowed to other purposes than those of its clientele. For users it must be narrowed to clients.
  */
-export const checkIssuerCertificate = (certificate: CertificateInfo, publicKey: PublicKeyInfo, now: number): void => {
+export const checkIssuerCertificate = (
+  certificate: CertificateInfo,
+  publicKey: PublicKeyInfo,
+  now: number,
+  clientele: Clientele = 'servers',
+): void => {
   if (certificate.publicKey.keyId !== publicKey.keyId) fail(`${called(certificate)} does not belong to the private key: the public keys differ.`)
-  checkCa(certificate, equalBytes(certificate.issuer, certificate.subject))
+  const isRoot = equalBytes(certificate.issuer, certificate.subject)
+  checkCa(certificate, isRoot)
   checkTimes(certificate, now)
   const purposes = certificate.extendedKeyUsage
-  if (purposes !== null && ![oids.serverAuth, oids.clientAuth].every((purpose) => purposes.includes(purpose))) {
+  if (clientele === 'users' && !isRoot && purposes?.join() !== oids.clientAuth)
+    fail(`${called(certificate)} is not for users: it must be allowed to sign for clientAuth and nothing else (extKeyUsage).`)
+  if (clientele === 'servers' && purposes !== null && ![oids.serverAuth, oids.clientAuth].every((purpose) => purposes.includes(purpose))) {
     fail(`${called(certificate)} is not allowed to sign for both serverAuth and clientAuth, which XMPP servers need (extKeyUsage).`)
   }
 }
@@ -70,10 +79,10 @@ const checkChain = (chain: CertificateInfo[], now: number): void => {
  * The issuer made of a private key and its DER chain: the CA's own certificate first, then those above it, the self-signed root last (for a root: alone). Throws
  * malformed, in words for the operator, where {@link checkIssuerCertificate} or the chain finds something wrong at `now`.
  */
-export const readIssuer = (chain: Uint8Array[], signer: Signer, now: number): Issuer => {
+export const readIssuer = (chain: Uint8Array[], signer: Signer, now: number, clientele: Clientele = 'servers'): Issuer => {
   const read = chain.map(readCertificate)
   const own = read[0] ?? fail('There is no CA certificate.')
-  checkIssuerCertificate(own, signer.publicKey, now)
+  checkIssuerCertificate(own, signer.publicKey, now, clientele)
   checkChain(read, now)
   const ski = own.ski ?? signer.publicKey.ski
   return {

@@ -1,5 +1,6 @@
 /** Public keys as SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), and signing and verifying with them through node:crypto. */
 import { createPublicKey, createSign, hash, type KeyObject, sign, verify } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { IcaError } from '../errors.js'
 import { curves, isOnCurve, isOnEd25519 } from './curves.js'
 import { nullValue, oid, sequence, tags } from './der.js'
@@ -175,7 +176,7 @@ export const nodeSigner = (key: KeyObject): Signer => {
 
 /**
  * Whether `signature` over `data` is right, where `algorithm` is the AlgorithmIdentifier that came with it. Rejects with badSignatureAlgorithm for what is not
- * accepted (SHA-1, RSASSA-PSS, ...) or does not go with the key. The work is done in libuv's pool.
+ * accepted (SHA-1, RSASSA-PSS, ...) or does not go with the key.
  */
 export const verifySignature = async (publicKey: PublicKeyInfo, algorithm: Element, data: Uint8Array, signature: Uint8Array): Promise<boolean> => {
   const fields = fieldsOf(algorithm)
@@ -187,8 +188,18 @@ export const verifySignature = async (publicKey: PublicKeyInfo, algorithm: Eleme
   // RFC 4055 §5 wants NULL for RSA, but to be accepted when absent; the others have no parameters.
   if (known.parameters === 'null') fields.optional(tags.null)
   fields.end('the signature algorithm')
-  const key = importPublicKey(publicKey)
-  return new Promise((resolve, reject) => {
-    verify(known.digest, data, key, signature, (error, right) => (error ? reject(error) : resolve(right)))
-  })
+  return verifyBytes(known.digest, data, importPublicKey(publicKey), signature)
+}
+
+/** With one core there is nobody to hand work to: the threads of the pool would only take turns with this one, which costs as much again. */
+const inPlace = availableParallelism() === 1
+
+/** Whether a signature is right, one that OpenSSL can't read at all being wrong. The work is done in libuv's pool where there are cores for it. */
+export const verifyBytes = (digest: string | null, data: Uint8Array, key: KeyObject, signature: Uint8Array): Promise<boolean> | boolean => {
+  if (!inPlace) return new Promise((resolve) => verify(digest, data, key, signature, (error, right) => resolve(error === null && right)))
+  try {
+    return verify(digest, data, key, signature)
+  } catch {
+    return false
+  }
 }

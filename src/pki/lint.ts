@@ -9,7 +9,19 @@ import { IcaError } from '../errors.js'
 import type { CertificateName } from '../model.js'
 import { bytesToHex, equalBytes } from './bytes.js'
 import type { Issuer, LeafFacts } from './certificate.js'
-import { checkDer, children, contents, type Element, fieldsOf, onlyChild, readAscii, readOid, readSmallInteger } from './der-read.js'
+import {
+  checkDer,
+  children,
+  contents,
+  type Element,
+  fieldsOf,
+  onlyChild,
+  readAscii,
+  readOid,
+  readSmallInteger,
+  readUtf8,
+  readWhole,
+} from './der-read.js'
 import { importPublicKey } from './keys.js'
 import type { Profile } from './profile.js'
 import { type CertificateInfo, type Extension, readCertificate } from './read-certificate.js'
@@ -63,10 +75,16 @@ const dnsName = /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z
 const fitsProfile = ({ form, value }: CertificateName, dnsNames: Set<string>, profile: Profile): boolean => {
   if (!profile.nameForms.includes(form) && !profile.requestableNameForms.includes(form)) return false
   if (form === 'dNSName') return value.length <= 253 && dnsName.test(value)
-  if (form === 'XmppAddr') return value === value.toLowerCase() && !/[*@/\s]/.test(value)
+  if (form === 'XmppAddr') return isAddress(value, profile)
   const domain = /^_xmpp-(?:client|server)\.(.+)$/.exec(value)?.[1] ?? ''
   const alone = profile.identifierTypes.includes('srv') || !profile.nameForms.includes('dNSName')
   return !domain.startsWith('*') && dnsName.test(domain) && (alone || dnsNames.has(domain))
+}
+
+/** A server has its domain, a user the bare JID; neither may ever be taken for the other. */
+const isAddress = (value: string, { extendedKeyUsage }: Profile): boolean => {
+  const address = extendedKeyUsage.includes('serverAuth') ? /^[^*@/\s]+$/ : /^[^@/\s"&':<>]+@[^*@/\s]+$/
+  return value === value.toLowerCase() && address.test(value)
 }
 
 // What OpenSSL sees ------------------------------------------------------------------------------------------------------------------------------------
@@ -98,7 +116,15 @@ const hasPurposes = (found: readonly string[], { profile }: LeafFacts): boolean 
   )
 
 /** Names as node prints them: RFC 4985's and RFC 6120's otherNames by their names. */
-const printed = { dNSName: 'DNS:', SRVName: 'othername:SRVName:', XmppAddr: 'othername:XmppAddr:' } as const
+const printedForms = { dNSName: 'DNS:', SRVName: 'othername:SRVName:', XmppAddr: 'othername:XmppAddr:' } as const
+
+/** Node quotes an otherName that could be misread, commas as escapes. */
+const printed = ({ form, value }: CertificateName): string => {
+  const text = printedForms[form] + value
+  if (!/[",'\\]/.test(value)) return text
+  const [kind = '', ...rest] = text.split(':')
+  return `${kind}:${JSON.stringify(rest.join(':')).replaceAll(',', '\\u002c')}`
+}
 
 const lintByOpenssl = (der: Uint8Array, expected: LeafFacts): string[] =>
   collect((demand) => {
@@ -109,19 +135,17 @@ const lintByOpenssl = (der: Uint8Array, expected: LeafFacts): string[] =>
     const access = [...(profile.statusPointers ? [`OCSP - URI:${urls.ocsp}`] : []), `CA Issuers - URI:${urls.caIssuers}`]
     demand(seen.verify(above.key), 'the signature does not verify with the issuer’s key')
     demand(seen.issuer === above.subject, 'the issuer is not the issuer’s subject')
-    demand((seen.subject ?? '') === (commonName === undefined ? '' : `CN=${commonName}`), `the subject is "${seen.subject}"`)
+    // A user's is compared by the strict reader: here it would be escaped.
+    demand(
+      expected.commonName !== undefined || (seen.subject ?? '') === (commonName === undefined ? '' : `CN=${commonName}`),
+      `the subject is "${seen.subject}"`,
+    )
     demand(seen.serialNumber.toLowerCase() === serial, `the serial is ${seen.serialNumber}`)
     demand(Date.parse(seen.validFrom) === seconds(notBefore) * 1000, `notBefore is ${seen.validFrom}`)
     demand(Date.parse(seen.validTo) === seconds(notAfter) * 1000, `notAfter is ${seen.validTo}`)
     demand(hasPurposes(seen.keyUsage ?? [], expected), `the key purposes are ${seen.keyUsage}`)
     demand(sameMembers((seen.infoAccess ?? '').trim().split('\n'), access), `the authority information access is ${seen.infoAccess}`)
-    demand(
-      sameMembers(
-        (seen.subjectAltName ?? '').split(', '),
-        names.map(({ form, value }) => printed[form] + value),
-      ),
-      `the names are ${seen.subjectAltName}`,
-    )
+    demand(sameMembers((seen.subjectAltName ?? '').split(', '), names.map(printed)), `the names are ${seen.subjectAltName}`)
   })
 
 const sameMembers = (found: readonly string[], wanted: readonly string[]): boolean =>
@@ -176,7 +200,7 @@ const rules: Record<string, Rule> = {
   '2.5.29.17': {
     name: 'subjectAltName',
     due: always,
-    critical: (e) => !e.names.some((name) => name.form === 'dNSName' && name.value.length <= 64),
+    critical: (e) => e.commonName === undefined && !e.names.some((name) => name.form === 'dNSName' && name.value.length <= 64),
     right: (_, e, { names, otherNames }) => otherNames === 0 && sameMembers(names.map(nameKey), e.names.map(nameKey)),
   },
   '2.5.29.37': {
@@ -234,10 +258,19 @@ const isPolicy = (element: Element, policy: string, cps: string | null): boolean
   return uri === cps
 }
 
+/** The subject is one common name (2.5.4.3) as UTF8String and nothing else. */
+const isNamed = ({ subject }: CertificateInfo, commonName: string): boolean => {
+  const attribute = [0x31, 0x30].reduce((at, tag) => onlyChild(at, tag, 'the subject'), readWhole(subject, 1024, 0x30))
+  const fields = fieldsOf(attribute)
+  if (readOid(fields.any('the type')) !== '2.5.4.3') return false
+  return readUtf8(fields.take(0x0c, 'the common name'), 'the common name') === commonName
+}
+
 const lintStructure = (certificate: CertificateInfo, expected: LeafFacts): string[] =>
   collect((demand) => {
     demand(certificate.serial === expected.serial, 'the serial is another one')
     demand(!certificate.isCa, 'it is a CA certificate')
+    demand(expected.commonName === undefined || isNamed(certificate, expected.commonName), 'the subject is not the common name alone')
     demand(equalBytes(certificate.issuer, expected.issuer.subject), 'the issuer is not octet for octet the issuer’s subject')
     demand(equalBytes(certificate.publicKey.spki, expected.publicKey.spki), 'the public key is another one')
     demand(equalBytes(certificate.signatureAlgorithm, expected.issuer.signer.algorithm), 'the signature algorithm is not the issuer’s')

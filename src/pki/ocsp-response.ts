@@ -85,9 +85,14 @@ const basicType = oid(oids.idPkixOcspBasic)
 
 /**
  * DER OCSPResponse of encoded ResponseData and its signature. Written in one go: with the functions that nest, the certificate would be copied five times for
- * each answer.
+ * each answer. `allocate` gives the memory, whose contents may be anything.
  */
-export const assembleOcspResponse = (responder: OcspResponder, data: Uint8Array, signature: Uint8Array): Uint8Array => {
+export const assembleOcspResponse = (
+  responder: OcspResponder,
+  data: Uint8Array,
+  signature: Uint8Array,
+  allocate = (size: number): Uint8Array => new Uint8Array(size),
+): Uint8Array => {
   const { certs } = responder
   const { algorithm } = responder.signer
   const bits = 1 + signature.length
@@ -97,7 +102,7 @@ export const assembleOcspResponse = (responder: OcspResponder, data: Uint8Array,
   const tagged = tlvSize(bytes)
   const whole = successful.length + tlvSize(tagged)
 
-  const out = new Uint8Array(tlvSize(whole))
+  const out = allocate(tlvSize(whole))
   let at = writeHeader(out, 0, tags.sequence, whole)
   const put = (part: Uint8Array): void => {
     out.set(part, at)
@@ -111,8 +116,9 @@ export const assembleOcspResponse = (responder: OcspResponder, data: Uint8Array,
   at = writeHeader(out, at, tags.sequence, basic)
   put(data)
   put(algorithm)
-  // The octet of unused bits is zero already.
-  at = writeHeader(out, at, tags.bitString, bits) + 1
+  at = writeHeader(out, at, tags.bitString, bits)
+  // No unused bits.
+  out[at++] = 0
   put(signature)
   put(certs)
   return out

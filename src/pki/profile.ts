@@ -64,6 +64,24 @@ const xmppServer: Profile = {
   policy: oids.anyPolicy,
 }
 
+/**
+ * Certificates of users (XEP-0178), issued by the operator below the user root and by nobody else: no ACME order can name this profile. For clients alone, because a server
+ * that takes client certificates asks for no name but the user's.
+ */
+export const userProfile: Profile = {
+  ...xmppServer,
+  name: 'xmpp-user',
+  description: 'For users who log in with a certificate: XmppAddr with the bare JID.',
+  identifierTypes: [],
+  challengeTypes: [],
+  nameForms: ['XmppAddr'],
+  requestableNameForms: [],
+  extendedKeyUsage: ['clientAuth'],
+  validityMs: 365 * day,
+  maxValidityMs: 825 * day,
+  mustStaple: 'never',
+}
+
 /** The profiles that come with the program; the first is the default. */
 export const builtinProfiles: readonly Profile[] = [
   xmppServer,

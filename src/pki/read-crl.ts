@@ -43,23 +43,31 @@ const isSignedBy = async (crl: x509.X509Crl, issuer: Uint8Array): Promise<boolea
   return crl.verify({ publicKey: key }, crypto)
 }
 
+type Parsed = { der: Uint8Array; crl: x509.X509Crl }
+
+const parseCrl = (bytes: Uint8Array): Parsed => {
+  try {
+    const der = bytes[0] === 0x30 ? bytes : (pemDecode('X509 CRL', Buffer.from(bytes).toString('latin1'))[0] as Uint8Array)
+    return { der, crl: new x509.X509Crl(new Uint8Array(der)) }
+  } catch (error) {
+    return refuse(`It is no CRL: ${(error as Error).message}`)
+  }
+}
+
+const issuerOf = ({ crl }: Parsed): Uint8Array => new Uint8Array(crl.issuerName.toArrayBuffer())
+
+/** Who says to have issued a CRL, DER or PEM: a DER Name. Nothing is checked. Throws malformed. */
+export const crlIssuer = (bytes: Uint8Array): Uint8Array => issuerOf(parseCrl(bytes))
+
 /**
  * The complete CRL of a CA certificate, from DER or PEM: its signature, issuer and times are checked. Throws malformed, in words for the operator.
  * @param now milliseconds since the epoch
  */
 export const readCrl = async (bytes: Uint8Array, issuer: Uint8Array, now: number): Promise<Crl> => {
-  const parse = (): { der: Uint8Array; crl: x509.X509Crl } => {
-    try {
-      const der = bytes[0] === 0x30 ? bytes : (pemDecode('X509 CRL', Buffer.from(bytes).toString('latin1'))[0] as Uint8Array)
-      return { der, crl: new x509.X509Crl(new Uint8Array(der)) }
-    } catch (error) {
-      return refuse(`It is no CRL: ${(error as Error).message}`)
-    }
-  }
-  const { der, crl } = parse()
+  const parsed = parseCrl(bytes)
+  const { der, crl } = parsed
   const certificate = readCertificate(issuer)
-  if (!equalBytes(new Uint8Array(crl.issuerName.toArrayBuffer()), certificate.subject))
-    refuse(`It was issued by "${crl.issuer}", not by "${certificate.commonName}".`)
+  if (!equalBytes(issuerOf(parsed), certificate.subject)) refuse(`It was issued by "${crl.issuer}", not by "${certificate.commonName}".`)
   const signed = await isSignedBy(crl, issuer).catch(() => false)
   if (!signed) refuse(`Its signature was not made with the key of "${certificate.commonName}".`)
   const strange = crl.extensions.find(({ critical }) => critical)
