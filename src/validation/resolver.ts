@@ -15,12 +15,21 @@ export type Answer<T> =
 /** A CAA record (RFC 8659 §4.1), its tag in lower case. */
 export type CaaRecord = { critical: boolean; tag: string; value: string }
 
+/** SRV (RFC 2782); the target `.` says that there is no such service. */
+export type SrvRecord = { priority: number; weight: number; port: number; target: string }
+/** An MX record; the exchange of a null MX (RFC 7505) is empty. */
+export type MxRecord = { preference: number; exchange: string }
+
 export type Resolver = {
   /** TXT records, the strings of each put together (RFC 7208 §3.3 style), as Latin-1. */
   txt(name: string, signal: AbortSignal): Promise<Answer<string>>
   /** AAAA, then A. One of the two is enough. */
   addresses(name: string, signal: AbortSignal): Promise<Answer<string>>
   caa(name: string, signal: AbortSignal): Promise<Answer<CaaRecord>>
+  srv(name: string, signal: AbortSignal): Promise<Answer<SrvRecord>>
+  mx(name: string, signal: AbortSignal): Promise<Answer<MxRecord>>
+  /** The name servers of a zone, in lower case; none where no zone begins at this name. */
+  ns(name: string, signal: AbortSignal): Promise<Answer<string>>
 }
 
 /** Milliseconds. A try that is not answered is followed by one that waits twice as long. */
@@ -101,5 +110,14 @@ export const createResolver = (servers: readonly string[], times: ResolverTimes 
     },
     caa: (name, signal) =>
       ask(signal, async (channel) => (await channel.resolveCaa(name)).map((record) => caaRecord(record as unknown as Record<string, unknown>))),
+    srv: (name, signal) =>
+      ask(signal, async (channel) =>
+        (await channel.resolveSrv(name)).map(({ name: target, ...record }) => ({ ...record, target: target.toLowerCase() || '.' })),
+      ),
+    mx: (name, signal) =>
+      ask(signal, async (channel) =>
+        (await channel.resolveMx(name)).map(({ priority, exchange }) => ({ preference: priority, exchange: exchange.replace(/\.$/, '') })),
+      ),
+    ns: (name, signal) => ask(signal, async (channel) => (await channel.resolveNs(name)).map((server) => server.toLowerCase())),
   }
 }

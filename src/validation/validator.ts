@@ -25,11 +25,15 @@ export type ValidationInput = {
   accountUri: string
 }
 
-/** One way to prove control of a name. */
-export type Validator = {
+/** One way to prove control of a name, whoever judges it. */
+export type Method = {
   type: ChallengeType
   /** Whether this way may prove this name. */
   appliesTo(identifier: Identifier, wildcard: boolean): boolean
+}
+
+/** One way to prove control of a name that this CA judges by looking at the network. */
+export type Validator = Method & {
   /** The fields of its challenge objects beside those that all have (RFC 8555 §8): the token, unless this says otherwise. */
   challengeFields?: (challenge: { token: string }) => Record<string, unknown>
   /** What clients must know of it beforehand, in `meta` of the directory. */
