@@ -6,7 +6,7 @@ import { files } from './keystore/inventory.js'
 import { installFiles } from './keystore-install.js'
 import { explainInventory, inspectKeystore, KeystoreError, openKey, openKeystore, readPem } from './keystore-open.js'
 import { type Issuer, newSerial, type StatusUrls } from './pki/certificate.js'
-import { intermediateRequest, makeIntermediate, makeRoot, type Subject } from './pki/hierarchy.js'
+import { type Clientele, intermediateRequest, makeIntermediate, makeRoot, type Subject } from './pki/hierarchy.js'
 import { readIssuer } from './pki/issuer.js'
 import { nodeSigner, type Signer } from './pki/keys.js'
 import { pemEncode } from './pki/pem.js'
@@ -41,20 +41,24 @@ const mustBeEmpty = (folder: string): void => {
   )
 }
 
+/** What a new CA is to be. */
+export type Plan = { subjects: ReturnType<typeof subjectsOf>; clientele: Clientele }
+
 /**
  * Makes root and intermediate.
+ * @param plan a name stands for a CA of servers that is called so
  * @param rootUrls where what the root signs points to, by the root's id
  * @returns false where another process made them at the same moment
  */
 export const createCa = async (
   folder: string,
   passphrase: string,
-  name: string,
+  plan: string | Plan,
   now: number,
   rootUrls: (rootId: string) => StatusUrls,
 ): Promise<boolean> => {
   mustBeEmpty(folder)
-  const subjects = subjectsOf(name)
+  const { subjects, clientele }: Plan = typeof plan === 'string' ? { subjects: subjectsOf(plan), clientele: 'servers' } : plan
   const today = Math.floor(now / 1000) * 1000
   const notBefore = today - backdate
   const rootKey = newCaKey('P-384')
@@ -70,6 +74,7 @@ export const createCa = async (
     urls: rootUrls(issuer.id),
     notBefore,
     notAfter: today + intermediateLifetime,
+    clientele,
   })
   return installFiles(folder, {
     [files.rootKey]: encryptPrivateKey(rootKey, passphrase),

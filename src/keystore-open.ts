@@ -3,9 +3,10 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { makePrivateFolder, writeNewFile } from './files.js'
-import { files, type Inventory, permissionFault, retiredFolder, takeInventory } from './keystore/inventory.js'
+import { files, type Inventory, permissionFault, retiredFolder, takeInventory, usersFolder } from './keystore/inventory.js'
 import { finishInstall } from './keystore-install.js'
 import type { Issuer } from './pki/certificate.js'
+import type { Clientele } from './pki/hierarchy.js'
 import { readIssuer } from './pki/issuer.js'
 import { nodeSigner, type PublicKeyInfo } from './pki/keys.js'
 import { pemDecode } from './pki/pem.js'
@@ -15,7 +16,8 @@ import { issuerId, readCertificate } from './pki/read-certificate.js'
 /** Something about the keys that an operator must put right; one sentence or several, with the file's name. */
 export class KeystoreError extends Error {}
 
-export type Keystore = {
+/** A CA of one clientele: a root and what it has signed. */
+export type CaKeys = {
   folder: string
   /** The CA that signs. */
   intermediate: Issuer
@@ -26,6 +28,9 @@ export type Keystore = {
   /** What an operator should know although the start goes on. */
   notes: string[]
 }
+
+/** The CA, and the user CA beside it where there is one. */
+export type Keystore = CaKeys & { users: CaKeys | null }
 
 const year = 365 * 86_400_000
 
@@ -154,12 +159,8 @@ const openRetired = (folder: string, root: Uint8Array, passphrase: string, now: 
   return issuers.sort((a, b) => b.notBefore - a.notBefore)
 }
 
-/**
- * Opens the CA and checks all of it: permissions, passphrase, keys against certificates, signatures, times.
- * @param now milliseconds since the epoch
- * @throws KeystoreError that names the file and what to do
- */
-export const openKeystore = (folder: string, passphrase: string, now: number): Keystore => {
+/** Opens the CA of one clientele. */
+const openCa = (folder: string, passphrase: string, now: number, clientele: Clientele): CaKeys => {
   const inventory = inspectKeystore(folder)
   if (inventory.state !== 'complete') throw new KeystoreError(explainInventory(folder, inventory) ?? '')
   checkMode(folder, 'folder')
@@ -169,9 +170,9 @@ export const openKeystore = (folder: string, passphrase: string, now: number): K
   if (!root || more.length > 0) throw new KeystoreError(`${rootFile} must hold one certificate, the root; it holds ${more.length + 1}.`)
   const rootInfo = about(rootFile, () => readCertificate(root))
   const signer = nodeSigner(openKey(folder, files.intermediateKey, passphrase))
-  const intermediate = about(intermediateFile, () => readIssuer([...readPem(intermediateFile), root], signer, now))
+  const intermediate = about(intermediateFile, () => readIssuer([...readPem(intermediateFile), root], signer, now, clientele))
   const rootSigner = inventory.rootKey ? nodeSigner(openKey(folder, files.rootKey, passphrase)) : null
-  const rootIssuer = rootSigner && about(rootFile, () => readIssuer([root], rootSigner, now))
+  const rootIssuer = rootSigner && about(rootFile, () => readIssuer([root], rootSigner, now, clientele))
   const notes: string[] = []
   const retired = openRetired(folder, root, passphrase, now, notes).filter(({ id }) => id !== intermediate.id)
   if (!rootIssuer) notes.push(`${files.rootKey} is not here (offline root): its CRL comes from where it is, by "xmpp-ica crl --import root.crl".`)
@@ -193,4 +194,26 @@ export const openKeystore = (folder: string, passphrase: string, now: number): K
     retired,
     notes,
   }
+}
+
+/** The user CA in the folder of the CA; null where none was made. Throws KeystoreError where it is not one of its own. */
+const openUsers = (ca: CaKeys, passphrase: string, now: number): CaKeys | null => {
+  const folder = path.join(ca.folder, usersFolder)
+  if (inspectKeystore(folder).state === 'empty') return null
+  const users = openCa(folder, passphrase, now, 'users')
+  const keys = [users.root, users.intermediate].map(({ publicKey }) => publicKey.keyId)
+  if ([ca.root, ca.intermediate, ...ca.retired].some(({ publicKey }) => keys.includes(publicKey.keyId)))
+    throw new KeystoreError(`${folder} has a key of the server CA: users need a root and an intermediate of their own.`)
+  return { ...users, notes: users.notes.map((note) => `User CA: ${note}`) }
+}
+
+/**
+ * Opens the CA, and the user CA in it, and checks all of it: permissions, passphrase, keys against certificates, signatures, times.
+ * @param now milliseconds since the epoch
+ * @throws KeystoreError that names the file and what to do
+ */
+export const openKeystore = (folder: string, passphrase: string, now: number): Keystore => {
+  const ca = openCa(folder, passphrase, now, 'servers')
+  const users = openUsers(ca, passphrase, now)
+  return { ...ca, users, notes: [...ca.notes, ...(users?.notes ?? [])] }
 }

@@ -1,13 +1,11 @@
 import { IcaError } from '../errors.js'
 import type { Account, PublicJwk } from '../model.js'
+import { readMailAddress } from '../validation/mail-addresses.js'
 import { act, type Ica, newId, type Who } from './ica.js'
 import { accountCounters, counted } from './limits.js'
+import { refusalOf } from './refused-keys.js'
 
 const MAX_CONTACTS = 10
-const MAX_ADDRESS = 254
-
-/** One address, nothing that a mail program would take for a list, a header or a comment. */
-const ADDRESS = /^[!#$&'*+\-./0-9=A-Z^_`a-z{|}~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/
 
 /** The contacts of a request (RFC 8555 §7.3): mailto URLs of one plain address each. Throws unsupportedContact or invalidContact. */
 export const readContact = (contact: unknown): string[] => {
@@ -21,7 +19,7 @@ export const readContact = (contact: unknown): string[] => {
       throw new IcaError('unsupportedContact', `The contact "${url.slice(0, 80)}" is not a mailto: URL; only e-mail addresses are supported.`)
     }
     const address = url.slice('mailto:'.length)
-    if (address.length > MAX_ADDRESS || !ADDRESS.test(address)) {
+    if (readMailAddress(address) === null) {
       throw new IcaError('invalidContact', `The contact "${url.slice(0, 80)}" is not one plain e-mail address.`)
     }
     return `mailto:${address}`
@@ -54,9 +52,12 @@ export const registerAccount = async (
   }
   if (request.onlyReturnExisting === true) throw new IcaError('accountDoesNotExist', 'There is no account with this key.')
   if (request.termsOfServiceAgreed !== true) {
-    throw new IcaError('userActionRequired', `An account needs "termsOfServiceAgreed": true. The terms are at ${ica.settings.termsOfService}`)
+    const { termsOfService } = ica.settings
+    throw new IcaError('userActionRequired', `An account needs "termsOfServiceAgreed": true. The terms are at ${termsOfService}`, {
+      instance: termsOfService,
+    })
   }
-  await refuseKey(ica, request.keyId)
+  await refuseKey(ica, request)
   const externalAccount = await bindingOf(ica, request.externalAccount)
   const { overrides } = await ica.policies.current()
   const now = ica.clock.now()
@@ -130,7 +131,7 @@ export const changeAccountKey = async (
   next: { jwk: PublicJwk; thumbprint: string; keyId: string },
   who: Who,
 ): Promise<{ account: Account } | { conflictWith: string }> => {
-  await refuseKey(ica, next.keyId)
+  await refuseKey(ica, next)
   const audit = act(ica, who, 'account.keyChanged', `account:${account.id}`, { from: account.thumbprint, to: next.thumbprint })
   const changed = await ica.store.changeAccountKey(account.id, account.thumbprint, next.jwk, next.thumbprint, audit)
   if (changed.result === 'conflict') return { conflictWith: changed.accountId }
@@ -138,9 +139,9 @@ export const changeAccountKey = async (
   return { account: { ...account, jwk: next.jwk, thumbprint: next.thumbprint } }
 }
 
-/** Throws unauthorized for an account that may not act (RFC 8555 §7.3.6). */
+/** Throws accountClosed for an account that may not act (RFC 8555 §7.3.6). */
 export const requireValid = (account: Account): void => {
-  if (account.status === 'revoked') throw new IcaError('unauthorized', 'This account was closed by the operator of the CA.')
+  if (account.status === 'revoked') throw new IcaError('accountClosed', 'This account was closed by the operator of the CA.')
   if (account.status !== 'valid') throw deactivated()
 }
 
@@ -154,9 +155,9 @@ export const requireActive = ({ paused }: Account): void => {
   )
 }
 
-const deactivated = () => new IcaError('unauthorized', 'This account is deactivated. Create a new account with a new key.')
+const deactivated = () => new IcaError('accountClosed', 'This account is deactivated. Create a new account with a new key.')
 
-const refuseKey = async (ica: Ica, keyId: string): Promise<void> => {
-  if (ica.isOwnKey(keyId)) throw new IcaError('badPublicKey', 'This key belongs to the CA.')
-  if (await ica.store.isKeyBlocked(keyId)) throw new IcaError('badPublicKey', 'This key is blocked because it was compromised. Use a new key.')
+const refuseKey = async (ica: Ica, { jwk, keyId }: { jwk: PublicJwk; keyId: string }): Promise<void> => {
+  const refusal = await refusalOf(ica, keyId, jwk.n === undefined ? null : Buffer.from(jwk.n, 'base64url'))
+  if (refusal !== null) throw new IcaError('badPublicKey', `This key ${refusal}. Use a new key.`)
 }

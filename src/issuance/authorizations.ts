@@ -4,7 +4,7 @@ import { domainOf, type Identifier, parseIdentifier, splitWildcard } from '../id
 import type { Account, Authorization, Challenge, ChallengeType } from '../model.js'
 import type { Profile } from '../pki/profile.js'
 import { checkPolicy, countAuthorization } from './admission.js'
-import { act, type Ica, newId, type Who } from './ica.js'
+import { act, type Ica, methodsOf, newId, type Who } from './ica.js'
 
 /** A reused authorization must outlive the time a client needs to finish. */
 const REUSE_MARGIN_MS = 24 * 3_600_000
@@ -47,13 +47,13 @@ const makeAuthorization = (
 ): Authorization => {
   const { identifier, wildcard } = targetOf(ordered)
   const id = newId(now)
-  const challenges = ica.validators
-    .filter((validator) => validator.appliesTo(identifier, wildcard) && (allowed === null || allowed.includes(validator.type)))
+  const challenges = methodsOf(ica)
+    .filter((method) => method.appliesTo(identifier, wildcard) && (allowed === null || allowed.includes(method.type)))
     .map(
-      (validator): Challenge => ({
+      (method): Challenge => ({
         id: newId(now),
         authorizationId: id,
-        type: validator.type,
+        type: method.type,
         token: randomBytes(32).toString('base64url'),
         status: 'pending',
         validatedAt: null,

@@ -1,18 +1,22 @@
-import { IcaError, toProblem } from '../errors.js'
+import { IcaError, type Problem, toProblem } from '../errors.js'
+import type { Identifier } from '../identifier.js'
 import type { Account, Authorization, Challenge } from '../model.js'
-import type { Charge } from '../store/store.js'
+import type { ChallengeInContext } from '../store/store.js'
 import type { ValidationResult } from '../validation/validator.js'
 import { requireActive } from './accounts.js'
+import { askByMail } from './email.js'
 import { act, type Ica, owned, type Who } from './ica.js'
-import { chargeOf, failureCounter } from './limits.js'
+import { failureCharges } from './limits.js'
 import { authorizationStatus } from './status.js'
 
 /** A challenge with what is needed to validate it. */
-export type Work = { challenge: Challenge; authorization: Authorization; account: Account }
+export type Work = ChallengeInContext
 
 export type ValidationQueue = {
   /** Validates soon, in the background. The caller holds the lease until `leaseUntil`. */
   add(work: Work, leaseUntil: number): void
+  /** Validates before its time what waits for another attempt, where the client asks for it (RFC 8555 §8.2), but not at once again. */
+  hurry(work: Work): Promise<void>
   /** Begins to look for work that is due: retries, and what a crash left behind. */
   start(): void
   /** Ends running validations; what was not finished is due again at once. */
@@ -25,6 +29,10 @@ const VALIDATION_MS = 15_000
 /** Longer than one validation, so that no two processes work on the same challenge; short, so that a crash delays nobody for long. */
 const LEASE_MS = 20_000
 const POLL_MS = 1_000
+/** What a client gains by asking for another attempt is bounded: by this pause, and by the number of attempts that there are. */
+const HURRY_MS = 5_000
+/** So many failures are told of one challenge. */
+const TOLD_FAILURES = 20
 
 /** The authorization `id` of this account. Throws notFound. */
 export const authorizationOf = async (ica: Ica, account: Account, id: string): Promise<Authorization> =>
@@ -50,10 +58,24 @@ export const challengeOf = async (ica: Ica, account: Account, id: string): Promi
 
 /**
  * The client says that it is ready (RFC 8555 §7.5.1): the challenge becomes `processing` and is validated in the background.
- * Said again, it changes nothing. Throws malformed where the authorization can't be validated any more.
+ * Said again while it waits for another attempt, that attempt is made now; else it changes nothing. `payload` matters to email-link-01 alone: see {@link askByMail}. Throws malformed where the authorization can't be validated any
+ * more.
  */
-export const respondToChallenge = async (ica: Ica, queue: ValidationQueue, account: Account, id: string, who: Who): Promise<Work> => {
+export const respondToChallenge = async (
+  ica: Ica,
+  queue: ValidationQueue,
+  account: Account,
+  id: string,
+  payload: Record<string, unknown>,
+  who: Who,
+): Promise<Work> => {
   const work = await challengeOf(ica, account, id)
+  if (work.challenge.type === 'email-link-01') return (await askByMail(ica, work, payload, who)) ?? challengeOf(ica, account, id)
+  if (work.challenge.status === 'processing') {
+    requireActive(account)
+    await queue.hurry(work)
+    return work
+  }
   if (work.challenge.status !== 'pending') return work
   const now = ica.clock.now()
   requireActive(account)
@@ -76,11 +98,11 @@ export const respondToChallenge = async (ica: Ica, queue: ValidationQueue, accou
   return started
 }
 
-/** What a failed validation counts against. */
-const failureCharges = async (ica: Ica, { authorization, account }: Work): Promise<Charge[]> => {
-  const { overrides } = await ica.policies.current()
-  const { key, rate } = failureCounter(ica.settings.limits, overrides, account.id, authorization.identifier)
-  return rate === null ? [] : [chargeOf({ key, rate })]
+/** The `error` of a challenge after another failure: that one, with every one so far as a subproblem (RFC 8555 §8.2, §6.7.1). */
+const withFailure = (before: Problem | null, failure: Problem, { type, value }: Identifier): Problem => {
+  const entry = (problem: Problem) => ({ type: problem.type, detail: problem.detail, identifier: { type, value } })
+  if (before === null) return failure
+  return { ...failure, subproblems: [...(before.subproblems ?? [entry(before)]), entry(failure)].slice(-TOLD_FAILURES) }
 }
 
 /** One validation, with its outcome recorded. `attempts` of the challenge counts this one. */
@@ -118,18 +140,36 @@ const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promise<void
     await ica.store.completeChallenge(challenge.id, { status: 'valid', validatedAt: now, authorizationExpiresAt }, audit('challenge.validated'))
     return
   }
-  const error = toProblem(new IcaError(result.code, result.detail))
+  const error = withFailure(challenge.error, toProblem(new IcaError(result.code, result.detail)), authorization.identifier)
   const delay = result.retryable ? ica.settings.validationDelaysMs[challenge.attempts - 1] : undefined
   if (delay !== undefined) await ica.store.retryChallenge(challenge.id, now + delay, error, audit('challenge.attemptFailed'))
-  else await ica.store.completeChallenge(challenge.id, { status: 'invalid', error }, audit('challenge.failed'), await failureCharges(ica, work))
+  else
+    await ica.store.completeChallenge(
+      challenge.id,
+      { status: 'invalid', error },
+      audit('challenge.failed'),
+      await failureCharges(ica, account.id, authorization.identifier),
+    )
 }
 
 /** Makes the queue that validates in the background. Bounded: what does not fit is found again by its lease. */
 export const createValidationQueue = (ica: Ica): ValidationQueue => {
   const waiting: { work: Work; leaseUntil: number }[] = []
   const running = new Map<string, Promise<void>>()
+  /** When the last attempts ended; those that matter no more are dropped. */
+  const ended = new Map<string, number>()
   const stopping = new AbortController()
   let timer: NodeJS.Timeout | undefined
+
+  const noteEnd = (id: string): void => {
+    const now = ica.clock.now()
+    ended.delete(id)
+    ended.set(id, now)
+    for (const [first, at] of ended) {
+      if (at > now - HURRY_MS && ended.size <= WAITING) break
+      ended.delete(first)
+    }
+  }
 
   const run = (work: Work): void => {
     const id = work.challenge.id
@@ -137,6 +177,7 @@ export const createValidationQueue = (ica: Ica): ValidationQueue => {
       .catch((error: unknown) => ica.log.error({ err: error, challenge: id }, 'validation could not be recorded; it will be tried again'))
       .finally(() => {
         running.delete(id)
+        noteEnd(id)
         next()
       })
     running.set(id, done)
@@ -173,7 +214,24 @@ export const createValidationQueue = (ica: Ica): ValidationQueue => {
       waiting.push({ work, leaseUntil })
       next()
     },
-    start: loop,
+    async hurry({ challenge }) {
+      const now = ica.clock.now()
+      const isWaiting = !running.has(challenge.id) && !waiting.some(({ work }) => work.challenge.id === challenge.id)
+      const { nextAttemptAt } = challenge
+      if (stopping.signal.aborted || !isWaiting || nextAttemptAt === null || nextAttemptAt <= now || challenge.error === null) return
+      if ((ended.get(challenge.id) ?? 0) > now - HURRY_MS) return
+      const work = await ica.store.leaseChallenge(challenge.id, nextAttemptAt, now + LEASE_MS)
+      if (work) run(work)
+    },
+    start() {
+      // A database of one process: what another one held, it held before it died.
+      if (ica.store.engine === 'sqlite') {
+        ica.store
+          .releaseChallenges(ica.clock.now())
+          .catch((error: unknown) => ica.log.error({ err: error }, 'validations of before wait for their lease'))
+      }
+      loop()
+    },
     async stop() {
       clearTimeout(timer)
       const unfinished = [...running.keys(), ...waiting.map((w) => w.work.challenge.id)]

@@ -95,7 +95,7 @@ const listsOf = (source: CrlSource): List[] =>
  * the same list twice. So clocks that differ do no harm, and a node that dies is followed by another when its time is up.
  */
 const leaseName = 'crl'
-const leaseMs = 120_000
+const leaseMs = 30_000
 /** How long a command waits for it, and how often it asks. */
 const patience = { tries: 120, pauseMs: 500 }
 
@@ -133,10 +133,24 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
   const isDue = ({ current, wanted }: List): boolean =>
     !current || clock.now() >= current.thisUpdate + settings.republishMs || current.revocationSeq < (wanted ?? 0)
 
+  /** Keeps the lease while `work`, which may take longer, is done. Numbers do not depend on it. */
+  const prolonging = async <T>(work: () => Promise<T>): Promise<T> => {
+    let last: Promise<unknown> = Promise.resolve()
+    const timer = setInterval(() => {
+      last = acquire().catch(() => undefined)
+    }, leaseMs / 3)
+    try {
+      return await work()
+    } finally {
+      clearInterval(timer)
+      await last
+    }
+  }
+
   const publish = async (list: List): Promise<void> => {
     const began = clock.now()
     try {
-      list.current = await makeList(deps, settings, list)
+      list.current = await prolonging(() => makeList(deps, settings, list))
       list.failures = 0
     } catch (error) {
       list.failures++
@@ -156,10 +170,15 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
     try {
       // Somebody may have been at it just now.
       await refresh()
+      const made: string[] = []
       for (const list of lists.filter(isDue)) {
         if (stopped || !(await acquire())) break
-        await publish(list).catch((err: unknown) => failed(err, list))
+        await publish(list).then(
+          () => made.push(list.name),
+          (err: unknown) => failed(err, list),
+        )
       }
+      if (made.length > 0) log.info({ crls: made }, `made ${made.length === 1 ? 'a CRL' : `${made.length} CRLs`}`)
     } finally {
       await store.releaseLease(leaseName, holder)
     }
@@ -244,7 +263,7 @@ const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, se
   // Not saved where another node was first with a higher number; it drew that number, and so read its entries, after this one drew its own.
   const saved = await store.saveCrl(row, { at, actor: 'system', action: 'crl.published', subject: `crl:${list.name}`, detail })
   if (saved) onPublished?.(row)
-  log.info({ crl: list.name, ...detail, saved }, 'made a CRL')
+  log.debug({ crl: list.name, ...detail, saved }, 'made a CRL')
   return { issuerId, shard, number, thisUpdate, nextUpdate, revocationSeq }
 }
 

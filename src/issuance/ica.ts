@@ -6,9 +6,11 @@ import type { Log } from '../log.js'
 import type { AuditEntry } from '../model.js'
 import type { Issuer, StatusUrls } from '../pki/certificate.js'
 import type { Profile } from '../pki/profile.js'
+import type { WeakKeyList } from '../pki/weak-key-list.js'
 import type { Store } from '../store/store.js'
 import type { Resolver } from '../validation/resolver.js'
-import type { Validator } from '../validation/validator.js'
+import type { Method, Validator } from '../validation/validator.js'
+import type { AddressBook } from './addresses.js'
 import type { Limits } from './limits.js'
 import type { Policies } from './policies.js'
 
@@ -17,7 +19,14 @@ export type Who = { actor: string; address?: string | undefined; requestId?: str
 
 /** Counters that the pipeline bumps; what collects them is wired in build.ts. */
 export type Metrics = {
-  count(name: 'accounts' | 'orders' | 'validations' | 'certificates' | 'revocations' | 'failures', labels?: Record<string, string>): void
+  count(name: 'accounts' | 'orders' | 'validations' | 'certificates' | 'revocations' | 'failures' | 'mails', labels?: Record<string, string>): void
+}
+
+/** The challenge that waits for the reader of a mail: nothing is looked at, so it has no {@link Validator}. */
+export type EmailMethod = Method & {
+  addresses: AddressBook
+  /** A mail was put into the outbox just now. */
+  onMail(): void
 }
 
 /** Whether a new account can or must bring an external account binding (RFC 8555 §7.3.4). */
@@ -57,6 +66,8 @@ export type Ica = {
   profiles: ReadonlyMap<string, Profile>
   defaultProfile: string
   validators: readonly Validator[]
+  /** Validation by mail (email-link-01); null where this CA does not offer it. */
+  email: EmailMethod | null
   /** Asks the DNS for the CAA records at one name. Keeps to its signal. */
   lookUpCaa: Resolver['caa']
   /** Absolute URL of an account, the `kid` of its requests and the `accounturi` of RFC 8657. */
@@ -64,6 +75,8 @@ export type Ica = {
   statusUrls(shard: number): StatusUrls
   /** True for the SPKI hash of any key that belongs to this CA. */
   isOwnKey(keyId: string): boolean
+  /** RSA keys that are known to be guessable. */
+  weakKeys: Pick<WeakKeyList, 'has'>
   settings: Settings
   /** What the operator decides while the CA runs. */
   policies: Policies
@@ -73,8 +86,25 @@ export type Ica = {
   afterRevocation(issuerId: string, serial: string): void
 }
 
+/** Every way to prove a name that this CA offers. */
+export const methodsOf = ({ validators, email }: Pick<Ica, 'validators' | 'email'>): readonly Method[] =>
+  email ? [...validators, email] : validators
+
+const RANDOM_OCTETS = 10
+/** Drawn for many ids at once: asking OpenSSL takes longer than the rest. Those before `drawn` are used. */
+let random = Buffer.alloc(0)
+let drawn = 0
+
 /** A new opaque id: milliseconds then 80 random bits, in hex, so that rows that are made together lie together in an index. */
-export const newId = (now: number): string => now.toString(16).padStart(12, '0') + randomBytes(10).toString('hex')
+export const newId = (now: number): string => {
+  if (drawn === random.length) {
+    random = randomBytes(RANDOM_OCTETS * 256)
+    drawn = 0
+  }
+  const from = drawn
+  drawn += RANDOM_OCTETS
+  return now.toString(16).padStart(12, '0') + random.toString('hex', from, drawn)
+}
 
 /** An audit row for what `who` does now. */
 export const act = (ica: Pick<Ica, 'clock'>, who: Who, action: string, subject: string, detail: Record<string, unknown> = {}): AuditEntry => ({

@@ -6,6 +6,7 @@ import { lintLeaf } from '../pki/lint.js'
 import type { Profile } from '../pki/profile.js'
 import type { Evidence } from '../validation/validator.js'
 import { act, type Ica, type Who } from './ica.js'
+import { checkIssuer } from './issuer-standing.js'
 import type { Approved } from './policy.js'
 
 /** A configured profile by name. Throws serverInternal for one that orders still name but the configuration lost. */
@@ -15,13 +16,16 @@ export const profileOf = (ica: Ica, name: string): Profile => {
   return profile
 }
 
-/** The profile's validity within what the issuer has left; seconds, because X.509 knows no smaller unit. */
-const validity = (ica: Ica, order: Order, profile: Profile): { notBefore: number; notAfter: number } => {
+/** The profile's validity, or what the client asked for; seconds, because X.509 knows no smaller unit. */
+const validity = (ica: Ica, profile: Profile, asked: Pick<Order, 'notBefore' | 'notAfter'>): { notBefore: number; notAfter: number } => {
   const now = Math.floor(ica.clock.now() / 1000) * 1000
-  const notBefore = Math.max(order.notBefore ?? now - profile.backdateMs, ica.issuer.notBefore)
-  const notAfter = order.notAfter ?? (order.notBefore ?? now) + profile.validityMs
-  return { notBefore, notAfter: Math.min(notAfter, ica.issuer.notAfter) }
+  const notBefore = Math.max(asked.notBefore ?? now - profile.backdateMs, ica.issuer.notBefore)
+  return { notBefore, notAfter: asked.notAfter ?? (asked.notBefore ?? now) + profile.validityMs }
 }
+
+/** Refuses what the issuer could not sign now. Throws unavailable. */
+export const checkIssuerFor = (ica: Ica, profile: Profile, asked: Pick<Order, 'notBefore' | 'notAfter'>): Promise<void> =>
+  checkIssuer(ica, validity(ica, profile, asked).notAfter)
 
 /** A leaf that is decided in all but its signature; everything in it was validated or decided by the CA. Its reservation must be stored before it is signed. */
 export type PlannedLeaf = Approved & { profile: Profile; caa: Evidence[]; reservation: CertificateReservation }
@@ -38,7 +42,7 @@ export const planLeaf = (ica: Ica, order: Order, profile: Profile, approved: App
     orderId: order.id,
     keyId: approved.publicKey.keyId,
     crlShard: Number.parseInt(serial.slice(-8), 16) % ica.settings.crlShards,
-    ...validity(ica, order, profile),
+    ...validity(ica, profile, order),
     names: approved.names,
     createdAt: ica.clock.now(),
   }
@@ -51,6 +55,7 @@ export const planLeaf = (ica: Ica, order: Order, profile: Profile, approved: App
  */
 const signPlanned = async (ica: Ica, { reservation, caa, ...approved }: PlannedLeaf, who: Who): Promise<string> => {
   const { serial, crlShard, notBefore, notAfter, keyId, names } = reservation
+  await checkIssuer(ica, notAfter)
   const leaf = { ...approved, serial, notBefore, notAfter, issuer: ica.issuer, urls: ica.statusUrls(crlShard) }
   const der = await signLeaf(leaf)
   const findings = lintLeaf(der, leaf)

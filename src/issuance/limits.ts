@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
 import { compareIdentifiers, domainOf, type Identifier, registrableDomain } from '../identifier.js'
 import type { LimitOverride } from '../model.js'
-import { type Charge, LimitExceeded, levelAt, type Store, tolerance } from '../store/store.js'
+import { type Charge, LimitExceeded, levelAt, mailboxOf, type Store, tolerance } from '../store/store.js'
 
 /** `count` acts in `windowMs`; null: no limit. */
 export type Rate = { count: number; windowMs: number } | null
@@ -19,6 +19,10 @@ export const limitNames = [
   'certificatesPerDomain',
   'certificatesPerExactSet',
   'failedValidations',
+  'mailsPerAccount',
+  'mailsPerRecipient',
+  'mailsPerDomain',
+  'noticesPerRecipient',
 ] as const
 export type LimitName = (typeof limitNames)[number]
 export type Limits = Readonly<Record<LimitName, Rate>>
@@ -58,6 +62,10 @@ export const defaultLimits: Limits = {
   certificatesPerDomain: parseRate('50/7d'),
   certificatesPerExactSet: parseRate('5/7d'),
   failedValidations: parseRate('5/1h'),
+  mailsPerAccount: parseRate('200/1d'),
+  mailsPerRecipient: parseRate('20/1d'),
+  mailsPerDomain: parseRate('50/1d'),
+  noticesPerRecipient: parseRate('100/1d'),
 }
 
 export const noLimits: Limits = {
@@ -66,6 +74,10 @@ export const noLimits: Limits = {
   certificatesPerDomain: null,
   certificatesPerExactSet: null,
   failedValidations: null,
+  mailsPerAccount: null,
+  mailsPerRecipient: null,
+  mailsPerDomain: null,
+  noticesPerRecipient: null,
 }
 
 /** The limits of a text like `ordersPerAccount=1000/3h, failedValidations=off`; those that it leaves out are the default ones. Throws what is wrong with it. */
@@ -153,6 +165,32 @@ export const orderCounter = (limits: Limits, overrides: Overrides, accountId: st
   what: 'orders of this account',
 })
 
+/** A message that asks somebody to confirm control of a domain: nobody's mailbox is filled through this CA. */
+export const mailCounters = (limits: Limits, overrides: Overrides, accountId: string, domain: string, recipient: string): Counter[] => {
+  const registrable = registrableDomain(domain)
+  const mailbox = mailboxOf(recipient)
+  return [
+    {
+      limit: 'mailsPerAccount',
+      rate: rateFor(limits, overrides, 'mailsPerAccount', accountId),
+      key: `mailsPerAccount:${accountId}`,
+      what: 'messages that this account asked for',
+    },
+    {
+      limit: 'mailsPerRecipient',
+      rate: rateFor(limits, overrides, 'mailsPerRecipient', mailbox),
+      key: `mailsPerRecipient:${mailbox}`,
+      what: `messages to the mailbox ${mailbox}`,
+    },
+    {
+      limit: 'mailsPerDomain',
+      rate: rateFor(limits, overrides, 'mailsPerDomain', registrable, accountId),
+      key: `mailsPerDomain:${registrable}`,
+      what: `messages about the registered domain ${registrable}`,
+    },
+  ]
+}
+
 /** Longer than any certificate lives. */
 const RENEWABLE_MS = 400 * 86_400_000
 
@@ -195,11 +233,25 @@ export const chargeOf = ({ key, rate, keepMs = 0 }: Pick<Counter, 'key' | 'keepM
   keepMs,
 })
 
+/** What a failed validation counts against. */
+export const failureCharges = async (
+  ica: { policies: { current(): Promise<{ overrides: Overrides }> }; settings: { limits: Limits } },
+  accountId: string,
+  identifier: Identifier,
+): Promise<Charge[]> => {
+  const { overrides } = await ica.policies.current()
+  const { key, rate } = failureCounter(ica.settings.limits, overrides, accountId, identifier)
+  return rate === null ? [] : [chargeOf({ key, rate })]
+}
+
 const renewalHint: Partial<Record<LimitName, string>> = {
   ordersPerAccount: ' Orders for exactly the names of an earlier certificate do not count.',
   certificatesPerDomain: ' Renewals, for exactly the names of an earlier certificate or with "replaces" (RFC 9773) in its window, do not count.',
   certificatesPerExactSet: ' Use the certificate that you have, or renew with "replaces" (RFC 9773) when its window comes.',
   failedValidations: ' Look at the error of the last attempt and put it right meanwhile.',
+  mailsPerAccount: ' A challenge by DNS or HTTP needs no message.',
+  mailsPerRecipient: ' The messages that were sent are good for a day; look for them among unwanted mail.',
+  mailsPerDomain: ' The messages that were sent are good for a day; a challenge by DNS or HTTP needs none.',
 }
 
 const duration = (ms: number): string => {

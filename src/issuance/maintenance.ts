@@ -12,22 +12,29 @@ export type Retention = {
   fulfilledOrdersMs: number
   /** Authorizations, after they expired and no order is left that shows them. */
   authorizationsMs: number
+  /** Mails, after they were of any use. */
+  mailsMs: number
 }
 
-export const defaultRetention: Retention = { ordersMs: 30 * DAY_MS, fulfilledOrdersMs: 90 * DAY_MS, authorizationsMs: 30 * DAY_MS }
+export const defaultRetention: Retention = {
+  ordersMs: 30 * DAY_MS,
+  fulfilledOrdersMs: 90 * DAY_MS,
+  authorizationsMs: 30 * DAY_MS,
+  mailsMs: 90 * DAY_MS,
+}
 
 const BATCH = 500
 /** Batches of each table in one round: what a minute's rest between rounds leaves is swept in the next. */
 const BATCHES = 20
 
-type PruningStore = Pick<Store, 'pruneNonces' | 'pruneOrders' | 'pruneAuthorizations' | 'pruneLimits'>
+type PruningStore = Pick<Store, 'pruneNonces' | 'pruneOrders' | 'pruneAuthorizations' | 'pruneLimits' | 'pruneMails'>
 
 /**
  * A walk through the tables, some batches each time that it is called; at the end of a table it begins again. Gives what was pruned in this round.
  * Others have their turn between two batches.
  */
 export const createMaintenance = (store: PruningStore, log: Log, retention = defaultRetention) => {
-  const cursors = { orders: '', authorizations: '', limits: '' }
+  const cursors = { orders: '', authorizations: '', limits: '', mails: '' }
 
   const walk = async (table: keyof typeof cursors, prune: (after: string) => Promise<Pruned>): Promise<number> => {
     let pruned = 0
@@ -51,6 +58,7 @@ export const createMaintenance = (store: PruningStore, log: Log, retention = def
       orders: await walk('orders', (after) => store.pruneOrders(after, BATCH, before)),
       authorizations: await walk('authorizations', (after) => store.pruneAuthorizations(after, BATCH, before)),
       limits: await walk('limits', (after) => store.pruneLimits(after, BATCH, now)),
+      mails: await walk('mails', (after) => store.pruneMails(after, BATCH, now - retention.mailsMs)),
     }
     if (pruned.orders + pruned.authorizations > 0) log.info(pruned, 'old orders and authorizations were pruned')
     return pruned

@@ -2,6 +2,7 @@
 import { IcaError } from '../errors.js'
 import { registrableDomain, toAscii } from '../identifier.js'
 import type { Account, NameList, RenewalMark, RenewalSelector } from '../model.js'
+import { mailboxOf } from '../store/store.js'
 import { act, type Ica, newId, type Who } from './ica.js'
 import { addressKey, type LimitName, type Rate, showRate } from './limits.js'
 
@@ -24,6 +25,8 @@ export const removeNameRule = async (ica: Deps, list: NameList, name: string, wh
 /** What the limits of each name are counted by, in the form in which an override has to name it: an account's id, a registered domain, an address or /64. */
 export const limitSubject = (limit: LimitName, text: string): string => {
   if (limit === 'newAccountsPerAddress') return addressKey(text.replace(/\/64$/, ''))
+  if (limit === 'mailsPerRecipient') return mailboxOf(text)
+  if (limit === 'noticesPerRecipient') throw new IcaError('malformed', 'noticesPerRecipient is the same for everybody: set it in ICA_LIMITS.')
   if (!text.includes('.')) return text
   const domain = toAscii(text.toLowerCase())
   if (domain === null || registrableDomain(domain) !== domain) {

@@ -8,7 +8,7 @@ import { checkPolicy, countCertificate, countOrder } from './admission.js'
 import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
 import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
-import { failOrder, issueForOrder, planLeaf, profileOf } from './issue.js'
+import { checkIssuerFor, failOrder, issueForOrder, planLeaf, profileOf } from './issue.js'
 import { checkRequest } from './policy.js'
 import { keepsReplaced, readReplaces } from './renewal.js'
 import { orderStatus } from './status.js'
@@ -80,6 +80,7 @@ export const newOrder = async (ica: Ica, account: Account, payload: Record<strin
   const notAfter = readTime('notAfter', payload.notAfter)
   checkValidity(profile, notBefore, notAfter, now)
   namesFor(profile, identifiers) // refuses now what could not be named at the end
+  await checkIssuerFor(ica, profile, { notBefore, notAfter })
 
   await checkPolicy(ica, account, identifiers)
   const replaces = await readReplaces(ica, account, payload.replaces, identifiers)
@@ -151,6 +152,7 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   const csr = await readCertificateRequest(csrDer)
   const profile = profileOf(ica, order.profile)
   checkStillGood(ica, order, profile)
+  await checkIssuerFor(ica, profile, order)
   await checkPolicy(ica, account, order.identifiers)
   const approved = await checkRequest(ica, account, order, profile, csr)
   // Before the claim: who forgot a record in the DNS adds it and finalizes again.

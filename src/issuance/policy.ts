@@ -6,6 +6,7 @@ import type { PublicKeyInfo } from '../pki/keys.js'
 import { mustStapleFor, namesFor, type Profile, srvNamesOf } from '../pki/profile.js'
 import { checkSubscriberKey } from '../pki/weak-keys.js'
 import type { Ica } from './ica.js'
+import { modulusOf, refusalOf } from './refused-keys.js'
 
 const MAX_LISTED = 5
 
@@ -82,10 +83,8 @@ export const checkRequest = async (ica: Ica, account: Account, order: Order, pro
     throw error instanceof IcaError ? badCsr(error.message) : error
   }
   if (isAccountKey(account, csr.publicKey.spki)) throw badCsr('The CSR uses the key of the ACME account. Make a key of its own for the certificate.')
-  if (ica.isOwnKey(csr.publicKey.keyId)) throw badCsr('The CSR uses a key of this CA.')
-  if (await ica.store.isKeyBlocked(csr.publicKey.keyId)) {
-    throw badCsr('The key of the CSR is blocked because it was compromised. Make a new key.')
-  }
+  const refusal = await refusalOf(ica, csr.publicKey.keyId, modulusOf(csr.publicKey))
+  if (refusal !== null) throw badCsr(`The key of the CSR ${refusal}. Make a new key.`)
   const derived = namesFor(profile, order.identifiers)
   const seen = new Set(derived.map((name) => `${name.form} ${name.value}`))
   const names = [...derived, ...asked.filter((name) => !seen.has(`${name.form} ${name.value}`))]

@@ -19,6 +19,9 @@ export const next = { key: 'next.key', request: 'next.csr' } as const
  */
 export const retiredFolder = 'retired'
 
+/** The folder of the user CA, which has the same files as this one: another root, whose intermediate signs certificates of users and nothing else. */
+export const usersFolder = 'users'
+
 export type Inventory =
   /** Nothing: a CA can be made here. */
   | { state: 'empty' }
