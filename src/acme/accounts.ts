@@ -52,7 +52,7 @@ export const accountOrders: AccountHandler = async (acme, request) => {
   requireOwn(acme, request)
   requireRead(request)
   const { ica, urls } = acme
-  const cursor = request.query.get('cursor')
+  const cursor = new URLSearchParams(request.query).get('cursor')
   if (cursor !== null && !isId(cursor)) throw new IcaError('malformed', 'The cursor of this page is not one that this CA gave.')
   const { ids, next } = await listOrders(ica, request.account, cursor)
   return {

@@ -18,7 +18,8 @@ export type SignedRequest = {
   payload: JsonObject | null
   /** The variable parts of the path, each an {@link isId}. */
   params: Readonly<Record<string, string>>
-  query: URLSearchParams
+  /** What stands behind the question mark of the URL. */
+  query: string
   /** The media type that the client likes best; undefined where it accepts none of them. */
   accepts(...types: string[]): string | undefined
   who: Who

@@ -1,11 +1,5 @@
-/**
- * How this door answers: the headers that every answer has, and one way to send. Express's own `res.json` and its kin are not used: they add a charset, an ETag and
- * time.
- */
-import { randomUUID } from 'node:crypto'
-import type { RequestHandler, Response } from 'express'
-import type { Nonces } from './nonce.js'
-import type { Urls } from './urls.js'
+/** How this door answers: the headers that every answer has, and one way to send. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 
 /** A link to another resource (RFC 8288). */
 export type Link = { rel: 'up' | 'next' | 'alternate' | 'terms-of-service'; url: string }
@@ -22,42 +16,61 @@ export type Answer = {
   links?: Link[]
 }
 
+/** A request and the way to answer it. */
+export type Exchange = {
+  request: IncomingMessage
+  response: ServerResponse
+  /** In the answer's header, in the log and in the audit. */
+  requestId: string
+  /** Of the client. */
+  address: string | undefined
+  /** Of the answer so far, name after value after name. */
+  headers: string[]
+  /** Links of the answer so far. */
+  links: string[]
+}
+
 const linkTo = (rel: string, url: string): string => `<${url}>;rel="${rel}"`
 
 /**
- * Sets what every answer has, whatever comes of the request, and ends CORS preflights. A POST always gets a nonce, also with an error (RFC 8555 §6.5).
+ * What every answer has, whatever comes of the request.
  *
- * Any origin may read the answers (§6.1): there are no cookies, whatever is not public stands behind a signature, and somebody else's page may be a client too.
+ * Any origin may read the answers (RFC 8555 §6.1): there are no cookies, whatever is not public stands behind a signature, and somebody else's page may be a client too.
  */
-export const begin =
-  (urls: Urls, nonces: Nonces): RequestHandler =>
-  (request, response, next) => {
-    response.setHeader('X-Request-Id', randomUUID())
-    response.setHeader('Cache-Control', 'no-store')
-    response.setHeader('Access-Control-Allow-Origin', '*')
-    if (request.method === 'OPTIONS') {
-      response.setHeader('Access-Control-Allow-Methods', 'GET, HEAD, POST')
-      response.setHeader('Access-Control-Allow-Headers', 'Content-Type')
-      response.setHeader('Access-Control-Max-Age', 86_400)
-      response.writeHead(204).end()
-      return
-    }
-    response.setHeader('Access-Control-Expose-Headers', 'Link, Location, Replay-Nonce, Retry-After, X-Request-Id')
-    response.setHeader('Link', linkTo('index', urls.directory))
-    if (request.method === 'POST') response.setHeader('Replay-Nonce', nonces.issue())
-    next()
-  }
+export const begin = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  { requestId, address }: Pick<Exchange, 'requestId' | 'address'>,
+): Exchange => ({
+  request,
+  response,
+  requestId,
+  address,
+  headers: ['X-Request-Id', requestId, 'Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff', 'Access-Control-Allow-Origin', '*'],
+  links: [],
+})
 
-/** The id of the request that `response` answers: in its header, in the log and in the audit. */
-export const requestIdOf = (response: Response): string => response.getHeader('X-Request-Id') as string
+/** Ends a CORS preflight. */
+export const answerPreflight = ({ response, headers }: Exchange): void => {
+  headers.push('Access-Control-Allow-Methods', 'GET, HEAD, POST', 'Access-Control-Allow-Headers', 'Content-Type', 'Access-Control-Max-Age', '86400')
+  response.writeHead(204, headers).end()
+}
+
+/** What every answer but that to a preflight has. */
+export const beginAnswer = ({ headers, links }: Exchange, directory: string): void => {
+  headers.push('Access-Control-Expose-Headers', 'Link, Location, Replay-Nonce, Retry-After, X-Request-Id')
+  links.push(linkTo('index', directory))
+}
 
 /** Sends. Media types have no charset: ejabberd's client compares them whole. */
-export const send = (response: Response, answer: Answer): void => {
+export const send = ({ response, headers, links }: Exchange, answer: Answer): void => {
   const content = answer.json === undefined ? answer.content : { type: 'application/json', body: JSON.stringify(answer.json) }
-  if (answer.location !== undefined) response.setHeader('Location', answer.location)
-  if (answer.retryAfter !== undefined) response.setHeader('Retry-After', answer.retryAfter)
-  for (const { rel, url } of answer.links ?? []) response.appendHeader('Link', linkTo(rel, url))
-  if (content) response.setHeader('Content-Type', content.type)
-  if (answer.status !== 204) response.setHeader('Content-Length', content ? Buffer.byteLength(content.body) : 0)
-  response.writeHead(answer.status ?? 200).end(content?.body)
+  const body = content && (typeof content.body === 'string' ? Buffer.from(content.body) : content.body)
+  if (answer.location !== undefined) headers.push('Location', answer.location)
+  if (answer.retryAfter !== undefined) headers.push('Retry-After', `${answer.retryAfter}`)
+  for (const link of links) headers.push('Link', link)
+  for (const { rel, url } of answer.links ?? []) headers.push('Link', linkTo(rel, url))
+  if (content) headers.push('Content-Type', content.type)
+  if (answer.status !== 204) headers.push('Content-Length', `${body?.length ?? 0}`)
+  response.writeHead(answer.status ?? 200, headers).end(body)
 }

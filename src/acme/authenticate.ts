@@ -12,8 +12,8 @@ import { isId, type Urls } from './urls.js'
 /** An account that signed by its URL, or a key that signed for itself. */
 export type Signer = { account: Account; key?: undefined } | { key: AccountKey; account?: undefined }
 
-/** The kinds of signer that a resource takes. */
-export type SignerKinds = { account: boolean; key: boolean }
+/** The kinds of signer that a resource takes: those for which there is anything. */
+export type SignerKinds = { account?: unknown; key?: unknown }
 
 export type Authenticator = (body: Buffer, url: string, kinds: SignerKinds) => Promise<{ signer: Signer; payload: Buffer }>
 

@@ -2,10 +2,9 @@
  * The JSON Web Signatures that ACME allows: flattened JSON (RFC 7515 §7.2.2) with the header of RFC 8555 §6.2, and nothing else. Verified by node:crypto with
  * kept keys: jose (which the tests check this against) takes three times the event loop's time for one.
  */
-import { verify } from 'node:crypto'
 import { IcaError } from '../errors.js'
 import { integer, sequence } from '../pki/der.js'
-import type { KeyKind } from '../pki/keys.js'
+import { type KeyKind, verifyBytes } from '../pki/keys.js'
 import type { VerifyKey } from './account-key.js'
 import { decodeBase64url, decodeJsonObject, isJsonObject, type JsonObject, readBase64url } from './decode.js'
 
@@ -94,7 +93,7 @@ export const decodeJws = (json: JsonObject): Jws => {
 const toDer = (signature: Buffer, half: number): Uint8Array => sequence(integer(signature.subarray(0, half)), integer(signature.subarray(half)))
 
 /**
- * Verifies a JWS in libuv's pool. Throws badSignatureAlgorithm where `alg` does not go with the key (RFC 8555 §6.2), unauthorized where the signature is wrong.
+ * Verifies a JWS, in libuv's pool where there are cores for it. Throws badSignatureAlgorithm where `alg` does not go with the key (RFC 8555 §6.2), unauthorized where the signature is wrong.
  */
 export const verifyJws = async (jws: Jws, { kind, key }: VerifyKey): Promise<void> => {
   const algorithm = algorithms.get(jws.alg)
@@ -104,13 +103,7 @@ export const verifyJws = async (jws: Jws, { kind, key }: VerifyKey): Promise<voi
   }
   const { digest, half } = algorithm
   const rightLength = half === undefined || jws.signature.length === 2 * half
-  if (!rightLength || !(await verifyInPool(digest, jws.signingInput, key, half === undefined ? jws.signature : toDer(jws.signature, half)))) {
+  if (!rightLength || !(await verifyBytes(digest, jws.signingInput, key, half === undefined ? jws.signature : toDer(jws.signature, half)))) {
     throw new IcaError('unauthorized', 'The signature of the request is wrong, or was made with another key.')
   }
 }
-
-const verifyInPool = (digest: string | null, data: Uint8Array, key: VerifyKey['key'], signature: Uint8Array): Promise<boolean> =>
-  new Promise((resolve) => {
-    // An error is a signature that OpenSSL can't read at all, such as one longer than the modulus.
-    verify(digest, data, key, signature, (error, right) => resolve(error === null && right))
-  })

@@ -2,8 +2,9 @@
 import { IcaError } from '../errors.js'
 import { preAuthorize } from '../issuance/authorizations.js'
 import { authorizationOf, challengeOf, deactivateAuthorization, respondToChallenge } from '../issuance/challenges.js'
+import { emailFields } from '../issuance/email.js'
 import * as orders from '../issuance/orders.js'
-import type { Order } from '../model.js'
+import type { Authorization, Order } from '../model.js'
 import { type AccountHandler, type Acme, payloadOf, requireRead } from './acme.js'
 import type { Answer } from './answer.js'
 import { readBase64url } from './decode.js'
@@ -41,10 +42,14 @@ export const finalize: AccountHandler = async (acme, request) => {
   return orderAnswer(acme, await orders.finalizeOrder(acme.ica, request.account, request.params.id as string, csr, request.who))
 }
 
+/** Renders an authorization as it is now. */
+const shownAuthorization = async (acme: Acme, authorization: Authorization) =>
+  renderAuthorization({ ...acme, email: await emailFields(acme.ica, authorization, false) }, authorization, acme.ica.clock.now())
+
 /** §7.4.1. */
 export const newAuthz: AccountHandler = async (acme, request) => {
   const made = await preAuthorize(acme.ica, request.account, payloadOf(request), request.who)
-  return { status: 201, location: acme.urls.authorization(made.id), json: renderAuthorization(acme, made, acme.ica.clock.now()) }
+  return { status: 201, location: acme.urls.authorization(made.id), json: await shownAuthorization(acme, made) }
 }
 
 /** §7.5, §7.5.2. */
@@ -56,18 +61,19 @@ export const authorization: AccountHandler = async (acme, request) => {
     throw new IcaError('malformed', 'An authorization can be read (empty payload) or deactivated ({"status": "deactivated"}), nothing else.')
   }
   const found = payload === null ? await authorizationOf(ica, account, id) : await deactivateAuthorization(ica, account, id, who)
-  const now = ica.clock.now()
-  return { json: renderAuthorization(acme, found, now), retryAfter: challengeRetryAfter(found.challenges, now) }
+  return { json: await shownAuthorization(acme, found), retryAfter: challengeRetryAfter(found.challenges, ica.clock.now()) }
 }
 
-/** §7.5.1. Any object says "ready": no challenge type here has response fields, and unknown ones are ignored. */
+/** §7.5.1. Any object says "ready": of the challenge types here email-link-01 alone has a response field, and unknown ones are ignored. */
 export const challenge: AccountHandler = async (acme, request) => {
   const { ica, queue, urls } = acme
   const { account, payload, who } = request
   const id = request.params.id as string
-  const work = payload === null ? await challengeOf(ica, account, id) : await respondToChallenge(ica, queue, account, id, who)
+  const work = payload === null ? await challengeOf(ica, account, id) : await respondToChallenge(ica, queue, account, id, payload, who)
+  // Reading this challenge by itself is what asks the DNS for addresses: few clients have a use for them, and none should wait for them in vain.
+  const email = work.challenge.type === 'email-link-01' ? await emailFields(ica, work.authorization, payload === null) : undefined
   return {
-    json: renderChallenge(acme, work.challenge),
+    json: renderChallenge({ ...acme, email }, work.challenge),
     retryAfter: challengeRetryAfter([work.challenge], ica.clock.now()),
     links: [{ rel: 'up', url: urls.authorization(work.authorization.id) }],
   }

@@ -42,8 +42,8 @@ export const renderRenewalInfo = ({ start, end, explanationUrl }: RenewalInfo) =
 const shownChallenges = (challenges: Challenge[], status: AuthorizationStatus): Challenge[] =>
   status === 'valid' || status === 'invalid' ? challenges.filter((c) => c.status === status) : challenges
 
-/** What challenges are rendered with. */
-type Challenged = { ica: Pick<Ica, 'validators'>; urls: Urls }
+/** What challenges are rendered with; `email`: the fields of the challenge by mail (issuance/email.ts). */
+type Challenged = { ica: Pick<Ica, 'validators'>; urls: Urls; email?: Record<string, unknown> | undefined }
 
 /** §7.1.4. */
 export const renderAuthorization = (acme: Challenged, authorization: Authorization, now: number) => {
@@ -60,16 +60,20 @@ export const renderAuthorization = (acme: Challenged, authorization: Authorizati
 }
 
 /** §7.1.5, §8, with the fields of its type. The error of a challenge that is still processing tells of the last attempt (§8.2). */
-export const renderChallenge = ({ ica, urls }: Challenged, challenge: Challenge) => ({
+export const renderChallenge = ({ ica, urls, email = {} }: Challenged, challenge: Challenge) => ({
   type: challenge.type,
   url: urls.challenge(challenge.id),
   status: challenge.status,
-  ...(ica.validators.find(({ type }) => type === challenge.type)?.challengeFields?.(challenge) ?? { token: challenge.token }),
+  ...(challenge.type === 'email-link-01'
+    ? email
+    : (ica.validators.find(({ type }) => type === challenge.type)?.challengeFields?.(challenge) ?? { token: challenge.token })),
   ...(challenge.validatedAt !== null && { validated: renderTime(challenge.validatedAt) }),
   ...(challenge.error && { error: challenge.error }),
 })
 
 const LONGEST_WAIT_S = 30
+/** Somebody is looking into their mailbox. */
+const READER_S = 3
 
 /**
  * Seconds until another look at a challenge is worth its while (`Retry-After`, §7.5.1, §8.2); undefined where nothing is under way. The first attempt takes no
@@ -78,6 +82,7 @@ const LONGEST_WAIT_S = 30
 export const challengeRetryAfter = (challenges: readonly Challenge[], now: number): number | undefined => {
   const processing = challenges.find((c) => c.status === 'processing')
   if (!processing) return undefined
+  if (processing.type === 'email-link-01') return READER_S
   const wait = processing.error && processing.nextAttemptAt !== null ? Math.ceil((processing.nextAttemptAt - now) / 1000) : 1
   return Math.min(Math.max(wait, 1), LONGEST_WAIT_S)
 }

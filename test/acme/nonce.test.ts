@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import { createNonces, NONCE_LIFETIME_MS } from '../../src/acme/nonce.js'
 import { IcaError } from '../../src/errors.js'
 
-/** The two functions of the store, on a Map that plays the database which nodes share and which outlives them. */
-const memory = () => {
+/** The functions of the store, on a Map that plays the database which nodes share (PostgreSQL) and which outlives them. */
+const memory = (engine: 'sqlite' | 'postgresql' = 'postgresql') => {
   const settings = new Map<string, string>()
   const used = new Map<string, number>()
   const useNonce = async (id: Uint8Array, expiresAt: number) => {
@@ -15,7 +15,9 @@ const memory = () => {
     return true
   }
   return {
+    engine,
     used,
+    accountById: async () => null,
     settingOnce: async (name: string, make: () => string) => {
       if (!settings.has(name)) settings.set(name, make())
       return settings.get(name) as string
@@ -49,27 +51,67 @@ test('RFC 8555 §6.5: a nonce serves once, on any node, also after a restart', a
   await later.use(one.issue())
 })
 
-test('RFC 8555 §6.5: of many uses at once one succeeds', async () => {
-  const nonces = await createNonces(memory(), clockAt(start))
-  const nonce = nonces.issue()
-  const results = await Promise.allSettled(Array.from({ length: 20 }, () => nonces.use(nonce)))
-  assert.equal(results.filter((r) => r.status === 'fulfilled').length, 1)
-})
-
-test('RFC 8555 §6.5: a nonce of another CA, a missing one and an expired one are refused', async () => {
-  const store = memory()
+test('RFC 8555 §6.5: one process that serves a database alone writes nothing, takes a nonce once, and none from before a restart', async () => {
+  const store = memory('sqlite')
   const clock = clockAt(start)
   const nonces = await createNonces(store, clock)
-  await assert.rejects(nonces.use(undefined), bad(/no nonce/))
-  await assert.rejects(nonces.use((await createNonces(memory(), clock)).issue()), bad(/not from this CA/))
-  for (const text of ['', 'AAAA', Buffer.alloc(32).toString('base64url'), 'not base64url!'])
-    await assert.rejects(nonces.use(text), bad(/not from this CA/))
-  const [early, late] = [nonces.issue(), nonces.issue()]
-  clock.at += NONCE_LIFETIME_MS
-  await nonces.use(early)
-  clock.at += 1
-  await assert.rejects(nonces.use(late), bad(/expired/))
+  const [first, forAccount, unused] = [nonces.issue(), nonces.issue(), nonces.issue()]
+  await nonces.use(first)
+  await assert.rejects(nonces.use(first), bad(/used before/))
+  assert.equal(await nonces.useFor('1', forAccount), null)
+  await assert.rejects(nonces.useFor('1', forAccount), bad(/used before/))
+  const later = await createNonces(store, clock)
+  for (const nonce of [first, forAccount, unused]) await assert.rejects(later.use(nonce), bad(/before a restart/))
+  await later.use(later.issue())
+  await nonces.use(unused)
+  assert.equal(store.used.size, 0)
 })
+
+test('a nonce of one process serves once in whatever order nonces come back, over many pages of memory', async () => {
+  const nonces = await createNonces(memory('sqlite'), clockAt(start))
+  const many = Array.from({ length: 140_000 }, () => nonces.issue())
+  const sample = many.filter((_, index) => index % 997 === 0 || Math.abs(index - 65_536) < 20).sort()
+  for (const nonce of sample) await nonces.use(nonce)
+  for (const nonce of sample) await assert.rejects(nonces.use(nonce), bad(/used before/))
+  await nonces.use(many[1] as string)
+})
+
+test('a nonce that one process has forgotten stays expired, also after the clock was set back', async () => {
+  const clock = clockAt(start)
+  const nonces = await createNonces(memory('sqlite'), clock)
+  const [spent, unspent] = [nonces.issue(), nonces.issue()]
+  await nonces.use(spent)
+  for (let i = 0; i < 65_536; i++) nonces.issue()
+  clock.at += 2 * NONCE_LIFETIME_MS
+  for (let i = 0; i < 65_536; i++) nonces.issue()
+  clock.at = start
+  for (const nonce of [spent, unspent]) await assert.rejects(nonces.use(nonce), bad(/expired/))
+  await nonces.use(nonces.issue())
+})
+
+for (const engine of ['postgresql', 'sqlite'] as const)
+  test(`RFC 8555 §6.5: of many uses at once one succeeds (${engine})`, async () => {
+    const nonces = await createNonces(memory(engine), clockAt(start))
+    const nonce = nonces.issue()
+    const results = await Promise.allSettled(Array.from({ length: 20 }, () => nonces.use(nonce)))
+    assert.equal(results.filter((r) => r.status === 'fulfilled').length, 1)
+  })
+
+for (const engine of ['postgresql', 'sqlite'] as const)
+  test(`RFC 8555 §6.5: a nonce of another CA, a missing one and an expired one are refused (${engine})`, async () => {
+    const store = memory(engine)
+    const clock = clockAt(start)
+    const nonces = await createNonces(store, clock)
+    await assert.rejects(nonces.use(undefined), bad(/no nonce/))
+    await assert.rejects(nonces.use((await createNonces(memory(engine), clock)).issue()), bad(/not from this CA/))
+    for (const text of ['', 'AAAA', Buffer.alloc(32).toString('base64url'), 'not base64url!'])
+      await assert.rejects(nonces.use(text), bad(/not from this CA/))
+    const [early, late] = [nonces.issue(), nonces.issue()]
+    clock.at += NONCE_LIFETIME_MS
+    await nonces.use(early)
+    clock.at += 1
+    await assert.rejects(nonces.use(late), bad(/expired/))
+  })
 
 test('a used nonce is remembered until well after it has expired', async () => {
   const store = memory()
@@ -84,20 +126,22 @@ test('a nonce of a node whose clock runs ahead is taken', async () => {
   await (await createNonces(store, clockAt(start))).use(ahead.issue())
 })
 
-test('RFC 8555 §6.5.1: nonces are base64url and differ', async () => {
-  const nonces = await createNonces(memory(), clockAt(start))
-  const many = Array.from({ length: 1000 }, () => nonces.issue())
-  assert.equal(new Set(many).size, 1000)
-  for (const nonce of many) assert.match(nonce, /^[A-Za-z0-9_-]{43}$/)
-})
+for (const engine of ['postgresql', 'sqlite'] as const)
+  test(`RFC 8555 §6.5.1: nonces are base64url and differ (${engine})`, async () => {
+    const nonces = await createNonces(memory(engine), clockAt(start))
+    const many = Array.from({ length: 1000 }, () => nonces.issue())
+    assert.equal(new Set(many).size, 1000)
+    for (const nonce of many) assert.match(nonce, /^[A-Za-z0-9_-]{43}$/)
+  })
 
-test('no bit of a nonce can be changed, and no text is a nonce', async () => {
-  const nonces = await createNonces(memory(), clockAt(start))
-  const bytes = Buffer.from(nonces.issue(), 'base64url')
-  for (let bit = 0; bit < bytes.length * 8; bit++) {
-    const changed = Buffer.from(bytes)
-    changed.writeUInt8(changed.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
-    await assert.rejects(nonces.use(changed.toString('base64url')), bad(/not from this CA/))
-  }
-  await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.base64String()), (text) => assert.rejects(nonces.use(text), bad(/./))))
-})
+for (const engine of ['postgresql', 'sqlite'] as const)
+  test(`no bit of a nonce can be changed, and no text is a nonce (${engine})`, async () => {
+    const nonces = await createNonces(memory(engine), clockAt(start))
+    const bytes = Buffer.from(nonces.issue(), 'base64url')
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const changed = Buffer.from(bytes)
+      changed.writeUInt8(changed.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
+      await assert.rejects(nonces.use(changed.toString('base64url')), bad(/not from this CA/))
+    }
+    await fc.assert(fc.asyncProperty(fc.oneof(fc.string(), fc.base64String()), (text) => assert.rejects(nonces.use(text), bad(/./))))
+  })

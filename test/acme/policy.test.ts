@@ -98,8 +98,8 @@ test('a paused account can read and revoke, but neither order nor prove nor fina
 test('RFC 8555 §7.1.6: an account that the operator closes is revoked, and can do nothing', async () => {
   const client = await registered()
   await operator.revokeAccount(app.ica, idOf(client), 'a test', who)
-  isProblem(await client.newOrder(['a.example.net']), 403, 'unauthorized', /closed by the operator/)
-  isProblem(await client.register(), 403, 'unauthorized', /closed by the operator/)
+  isProblem(await client.newOrder(['a.example.net']), 401, 'unauthorized', /closed by the operator/)
+  isProblem(await client.register(), 401, 'unauthorized', /closed by the operator/)
   assert.equal((await app.store.accountById(idOf(client)))?.status, 'revoked')
 })
 

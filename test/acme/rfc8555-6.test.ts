@@ -278,10 +278,10 @@ test('RFC 8555 §6.7: an error that nobody foresaw is serverInternal, says nothi
 
 test('RFC 8555 §6.7: a database that is away is 503 with Retry-After, and loses nothing', async () => {
   const { unavailable } = await import('../../src/store/unavailable.js')
-  const { authenticate } = app.store
-  app.store.authenticate = () => Promise.reject(unavailable(new Error('gone')))
+  const { accountById } = app.store
+  app.store.accountById = () => Promise.reject(unavailable(new Error('gone')))
   const reply = await client.post(orderUrl)
-  app.store.authenticate = authenticate
+  app.store.accountById = accountById
   isProblem(reply, 503, 'serverInternal')
   assert.ok(Number(reply.headers.get('retry-after')) > 0)
   isFresh(reply)
@@ -292,6 +292,7 @@ test('RFC 8555 §7.1: every answer but the directory links to it as index, and n
   for (const reply of [await request('HEAD', client.directory.newNonce), await client.post(orderUrl), await client.post(`${orderUrl}x`)]) {
     assert.deepEqual(reply.links.index, [app.directory])
     assert.equal(reply.headers.get('cache-control'), 'no-store')
+    assert.equal(reply.headers.get('x-content-type-options'), 'nosniff')
   }
 })
 

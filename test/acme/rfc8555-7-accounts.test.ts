@@ -67,6 +67,7 @@ test('RFC 8555 §7.3: terms must be agreed to, and the error links to them', asy
     const client = await createAcmeClient(app.directory)
     const reply = await client.register(payload)
     isProblem(reply, 403, 'userActionRequired', /terms/)
+    assert.equal(reply.json.instance, reply.links['terms-of-service']?.[0])
     assert.deepEqual(reply.links['terms-of-service'], [client.directory.meta.termsOfService])
     assert.deepEqual(reply.links.index, [app.directory])
   }
@@ -79,6 +80,7 @@ test('RFC 8555 §7.3: contacts that are not supported or not valid', async () =>
   isProblem(await client.register({ ...agreed, contact: ['mailto:a@example.com,b@example.com'] }), 400, 'invalidContact')
   isProblem(await client.register({ ...agreed, contact: ['mailto:a@example.com?subject=x'] }), 400, 'invalidContact')
   isProblem(await client.register({ ...agreed, contact: ['mailto:\0@example.com'] }), 400, 'invalidContact')
+  isProblem(await client.register({ ...agreed, contact: ['mailto:a..b@example.com'] }), 400, 'invalidContact')
   isProblem(await client.register({ ...agreed, contact: 'mailto:a@example.com' }), 400, 'malformed')
 })
 
@@ -194,9 +196,9 @@ test('RFC 8555 §7.3.6: a deactivated account can do nothing more', async () => 
   const reply = await client.post(client.kid as string, { status: 'deactivated' })
   assert.deepEqual([reply.status, reply.json.status], [200, 'deactivated'])
   for (const url of [client.kid as string, order, client.directory.newOrder, `${client.kid}/orders`])
-    isProblem(await client.post(url), 403, 'unauthorized', /deactivated/)
-  isProblem(await client.postByKey(client.directory.newAccount, { termsOfServiceAgreed: true }), 403, 'unauthorized', /deactivated/)
-  isProblem(await roll(client, newKey()), 403, 'unauthorized', /deactivated/)
+    isProblem(await client.post(url), 401, 'unauthorized', /deactivated/)
+  isProblem(await client.postByKey(client.directory.newAccount, { termsOfServiceAgreed: true }), 401, 'unauthorized', /deactivated/)
+  isProblem(await roll(client, newKey()), 401, 'unauthorized', /deactivated/)
 })
 
 test('RFC 8555 §7.1.2.1: the list of orders comes in pages', async () => {

@@ -198,6 +198,20 @@ test('RFC 8555 §8.2: while it is retried, a challenge is processing and shows t
   assert.equal(attempts, 2)
 })
 
+test('RFC 8555 §8.2: each failed attempt adds an entry to the error', async () => {
+  let attempts = 0
+  const name = newName(() => ({ ok: false, code: 'dns', detail: `failure ${++attempts}`, retryable: true, evidence: {} }))
+  const url = (await client.newOrder([name])).json.authorizations[0]
+  const challenge = challengeOf(await client.post(url), 'dns-01')
+  await client.post(challenge.url, {})
+  const { json } = await poll(challenge.url, ({ status }) => status === 'invalid')
+  assert.equal(json.error.detail, 'failure 2')
+  assert.deepEqual(
+    json.error.subproblems.map(({ detail, identifier }: { detail: string; identifier: object }) => [detail, identifier]),
+    [1, 2].map((n) => [`failure ${n}`, { type: 'dns', value: name }]),
+  )
+})
+
 test('RFC 8555 §7.5.2: an authorization can be deactivated, and then serves nothing', async () => {
   const name = newName()
   const order = await client.newOrder([name])

@@ -18,8 +18,12 @@ const name = 'keys.example.com'
 let app: TestApp
 let client: AcmeClient
 let order: Reply
+/** One that a list names: no key of Debian's broken OpenSSL can sign here, because nobody keeps their private halves. */
+const listed = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const listedModulus = Buffer.from(listed.publicKey.export({ format: 'jwk' }).n as string, 'base64url')
+
 before(async () => {
-  app = await createTestApp()
+  app = await createTestApp({ weakKeys: { has: (modulus) => listedModulus.equals(modulus) } })
   app.played.set('*', proven)
   client = await createAcmeClient(app.directory)
   await client.register()
@@ -90,6 +94,15 @@ test('a key that was revoked for compromise is refused for ever, for certificate
   assert.equal((await client.postByKey(client.directory.revokeCert, { certificate }, key)).status, 200)
   await isRefused(await csrFor({ dns: [name], key: key.privateKey }), /compromised/)
   isProblem(await (await createAcmeClient(app.directory, key)).register(), 400, 'badPublicKey', /compromised/)
+})
+
+test('RFC 8555 §6.7 badCSR, badPublicKey: a key that a list of weak keys names', async () => {
+  await isRefused(await request(nodeSigner(listed.privateKey)), /CVE-2008-0166/)
+  const jwk = listed.publicKey.export({ format: 'jwk' })
+  const url = client.directory.newAccount
+  const header = { alg: 'RS256', jwk, url, nonce: await client.freshNonce() }
+  const jws = signJws({ ...newKey(), alg: 'RS256', privateKey: listed.privateKey }, header, { termsOfServiceAgreed: true })
+  isProblem(await client.post(url, {}, { jws: () => jws }), 400, 'badPublicKey', /CVE-2008-0166/)
 })
 
 test('the order that survived all of this is finalized', async () => {
