@@ -12,6 +12,7 @@ import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
 import type { Logging } from './logging.js'
 import { createMeter, type Meter } from './metrics.js'
+import type { IssuerKind } from './model.js'
 import { OperatorError } from './open.js'
 import { type CertificateInfo, issuerId, readCertificate } from './pki/read-certificate.js'
 import type { Running } from './running.js'
@@ -28,7 +29,7 @@ import { createStatusListener, type Readiness } from './web.js'
 const second = 1000
 const requestGraceMs = 3500
 
-type Known = { id: string; kind: 'root' | 'intermediate'; certificate: CertificateInfo }
+type Known = { id: string; kind: IssuerKind; certificate: CertificateInfo }
 
 /** What is served for the issuers that the database knows. */
 type Side = { issuers: string; ocsp: OcspService; responders: Responders[]; watch: CrlWatch; handler: StatusHandler; root: Known; newest: Known }
@@ -41,17 +42,22 @@ const readIssuers = async (store: Store): Promise<Known[]> =>
     return { id: issuerId(certificate.ski ?? certificate.publicKey.ski), kind, certificate }
   })
 
+const isRoot = (kind: IssuerKind): boolean => kind === 'root' || kind === 'user-root'
+
+/** Whoever signs leaves, the newest first, those of servers before those of users. */
+const newestFirst = (a: Known, b: Known): number => a.kind.localeCompare(b.kind) || b.certificate.notBefore - a.certificate.notBefore
+
 const crlShardsOf = (kind: Known['kind'], shards: number): (number | null)[] =>
-  kind === 'root' ? [null] : [null, ...Array.from({ length: shards }, (_, shard) => shard)]
+  isRoot(kind) ? [null] : [null, ...Array.from({ length: shards }, (_, shard) => shard)]
 
 const buildSide = ({ log, store, serviceKeys }: Deps, known: Known[], shards: number): Side => {
   const clock = wallClock
-  const intermediates = known
-    .filter(({ kind, certificate }) => kind === 'intermediate' && certificate.notAfter > clock.now())
-    .sort((a, b) => b.certificate.notBefore - a.certificate.notBefore)
+  const intermediates = known.filter(({ kind, certificate }) => !isRoot(kind) && certificate.notAfter > clock.now()).sort(newestFirst)
   const root = known.find(({ kind }) => kind === 'root')
+  const userRoot = known.filter(({ kind }) => kind === 'user-root')
   const [newest] = intermediates
-  if (!root || !newest) throw new OperatorError('The database knows no CA yet. Start "xmpp-ica serve" once, which makes it known.')
+  if (!root || newest?.kind !== 'intermediate')
+    throw new OperatorError('The database knows no CA yet. Start "xmpp-ica serve" once, which makes it known.')
 
   const issuers = intermediates.map(({ id, certificate }) => {
     const ski = certificate.ski ?? certificate.publicKey.ski
@@ -61,12 +67,13 @@ const buildSide = ({ log, store, serviceKeys }: Deps, known: Known[], shards: nu
     return { id, subject: certificate.subject, publicKey: certificate.publicKey, responders }
   })
   const ocsp = createOcspService({ clock, log, store, issuers })
-  const expected = [root, ...intermediates].flatMap(({ id, kind }) =>
-    crlShardsOf(kind, shards).map((shard) => ({ issuerId: id, shard, republishMs: kind === 'root' ? null : crlDefaults.republishMs })),
+  const expected = [root, ...userRoot, ...intermediates].flatMap(({ id, kind }) =>
+    crlShardsOf(kind, shards).map((shard) => ({ issuerId: id, shard, republishMs: isRoot(kind) ? null : crlDefaults.republishMs })),
   )
-  const certificates = [root, ...intermediates].map((one) => ({
+  const newestUser = intermediates.find(({ kind }) => kind === 'user-intermediate')
+  const certificates = [root, ...userRoot, ...intermediates].map((one) => ({
     id: one.id,
-    ...(one === root ? { role: 'root' as const } : one === newest ? { role: 'intermediate' as const } : {}),
+    ...([root, ...userRoot, newest, newestUser].includes(one) && { role: one.kind }),
     der: one.certificate.der,
     notBefore: one.certificate.notBefore,
   }))

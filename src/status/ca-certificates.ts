@@ -7,7 +7,7 @@ export type ServedCertificate = {
   /** The issuer's id: `/ca/<id>.cer` and `/ca/<id>.pem`. */
   id: string
   /** A second name, for people: `/ca/root.pem`. Only the current certificate of each role has one. */
-  role?: 'root' | 'intermediate'
+  role?: 'root' | 'intermediate' | 'user-root' | 'user-intermediate'
   der: Uint8Array
   /** Milliseconds since the epoch. */
   notBefore: number

@@ -1,6 +1,8 @@
 /** The CRLs that are served: read from the database once, looked for anew at most every few seconds, and kept when the database is away. */
 
-import { gzip, gzipSync } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGzip, gzipSync } from 'node:zlib'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import type { CrlRow } from '../store/store.js'
@@ -89,15 +91,29 @@ const resourceOf = ({ issuerId, shard, number, thisUpdate, nextUpdate, der }: Cr
 const gzipOptions = { level: 3 }
 /** Compressed on the spot: less than a millisecond. */
 const smallCrl = 32 * 1024
+/** What goes to the other thread, and comes back, at once. */
+const pieceSize = 256 * 1024
+
+function* piecesOf(body: Uint8Array): Generator<Uint8Array> {
+  for (let from = 0; from < body.length; from += pieceSize) yield body.subarray(from, from + pieceSize)
+}
+
+/** The compressed form, made by another thread; null where it is not smaller. Its pieces stay as they come: joining them would take their memory twice. */
+const compressLong = async (body: Uint8Array): Promise<Uint8Array[] | null> => {
+  const pieces: Uint8Array[] = []
+  await pipeline(Readable.from(piecesOf(body)), createGzip({ ...gzipOptions, chunkSize: pieceSize }), async (coded: AsyncIterable<Uint8Array>) => {
+    for await (const piece of coded) pieces.push(piece)
+  })
+  return pieces.reduce((sum, { length }) => sum + length, 0) < body.length ? pieces : null
+}
 
 /** Adds the compressed form, of a long list as soon as another thread has it. */
 const compress = (resource: Resource, onError: (error: Error) => void): void => {
   if (resource.body.length <= smallCrl) {
-    resource.gzip = gzipSync(resource.body, gzipOptions)
+    resource.gzip = [gzipSync(resource.body, gzipOptions)]
     return
   }
-  gzip(resource.body, gzipOptions, (error, coded) => {
-    if (error) onError(error)
-    else resource.gzip = coded
-  })
+  compressLong(resource.body).then((coded) => {
+    resource.gzip = coded
+  }, onError)
 }

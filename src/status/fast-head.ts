@@ -74,6 +74,9 @@ export const readFields = (block: string): HeadFields | null => {
 /** Different blocks of field lines that are remembered. A program sends the same with each request, and most clients use one of few programs. */
 const maxKnown = 512
 
+/** The same characters (up to U+00FF) in memory of their own: a slice would keep everything alive that came with it. */
+export const copyOf = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
+
 /** {@link readFields}, read once for each block of octets. */
 export const createFieldReader = (): ((block: string) => HeadFields | null) => {
   let known = new Map<string, HeadFields | null>()
@@ -84,8 +87,7 @@ export const createFieldReader = (): ((block: string) => HeadFields | null) => {
     const isConditional = fields?.['if-none-match'] !== undefined || fields?.['if-modified-since'] !== undefined
     if (isConditional) return fields
     if (known.size >= maxKnown) known = new Map()
-    // A copy: a slice would keep everything alive that came with it.
-    known.set(Buffer.from(block, 'latin1').toString('latin1'), fields)
+    known.set(copyOf(block), fields)
     return fields
   }
 }

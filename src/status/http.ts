@@ -12,8 +12,8 @@ export type Resource = {
   expires: number | null
   /** Seconds for which a cache may give it without asking, at most until `expires`. */
   maxAge: number
-  /** The body with the content coding gzip; null where there is none (yet). Undefined where it is never coded. */
-  gzip?: Uint8Array | null
+  /** The body with the content coding gzip, in pieces; null where there is none (yet). Undefined where it is never coded. */
+  gzip?: readonly Uint8Array[] | null
 }
 
 /** IMF-fixdate (RFC 9110 §5.6.7). */
@@ -73,19 +73,21 @@ export const sendResource = (req: IncomingMessage, res: ServerResponse, resource
     res.writeHead(304, fields).end()
     return
   }
-  const body = gzip ?? resource.body
+  const body = gzip ?? [resource.body]
   const coding = gzip ? ['Content-Encoding', 'gzip'] : []
   res.writeHead(200, [
     'Content-Type',
     resource.contentType,
     'Content-Length',
-    String(body.length),
+    String(body.reduce((sum, { length }) => sum + length, 0)),
     'X-Content-Type-Options',
     'nosniff',
     ...coding,
     ...fields,
   ])
-  res.end(req.method === 'HEAD' ? undefined : body)
+  // Nothing is copied: for who reads slowly, the pieces wait where they are.
+  if (req.method !== 'HEAD') for (const piece of body.slice(0, -1)) res.write(piece)
+  res.end(req.method === 'HEAD' ? undefined : body.at(-1))
 }
 
 const reasons = {

@@ -4,11 +4,13 @@ import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
 import type { Responders } from '../issuance/responder.js'
 import { equalBytes } from '../pki/bytes.js'
+import { allocate } from '../pki/der.js'
 import { type CertId, type CertIdIssuer, hashIssuer } from '../pki/ocsp-certid.js'
 import type { OcspRequest } from '../pki/ocsp-request.js'
 import { assembleOcspResponse, encodeOcspError, encodeResponseData, type OcspError, type SingleResponse } from '../pki/ocsp-response.js'
-import type { Store } from '../store/store.js'
+import type { CertificateStatus } from '../store/store.js'
 import { cacheFields } from './http.js'
+import type { SecondMemory } from './second-memory.js'
 import type { Sign } from './signing-queue.js'
 
 /** Octets to be sent with the media type application/ocsp-response. */
@@ -81,21 +83,37 @@ export const issuerOf = (issuers: readonly KnownIssuer[], certIds: readonly Cert
 /** Serials of this CA have at most 20 octets (RFC 5280 §4.1.2.2). */
 const maxSerialDigits = 40
 
+/** What answers are made with. */
+export type Making = {
+  clock: Clock
+  statusOf: SecondMemory['statusOf']
+  sign: Sign
+  onRevoked(serial: string): void
+  validityMs: number
+}
+
+const notIssued: CertificateStatus = { status: 'unknown' }
+
 /**
  * Looks the certificates up and signs what is found.
- * @throws IcaError('unavailable') where the database or a valid responder is missing
+ * @throws (or rejects with) IcaError('unavailable') where the database or a valid responder is missing
  */
-export const makeAnswer = async (
-  { clock, store, sign, onRevoked }: { clock: Clock; store: Pick<Store, 'certificateStatus'>; sign: Sign; onRevoked(serial: string): void },
-  validityMs: number,
+export const makeAnswer = (making: Making, issuer: KnownIssuer, request: OcspRequest): Promise<OcspAnswer> => {
+  // Before the look-up: what is said was true at thisUpdate or later.
+  const now = making.clock.now()
+  const statuses = request.certIds.map(({ serial }) => (serial.length > maxSerialDigits ? notIssued : making.statusOf(issuer.id, serial, now)))
+  return statuses.some((status) => status instanceof Promise)
+    ? Promise.all(statuses).then((read) => signAnswer(making, issuer, request, read, now))
+    : signAnswer(making, issuer, request, statuses as CertificateStatus[], now)
+}
+
+const signAnswer = (
+  { sign, onRevoked, validityMs }: Making,
   issuer: KnownIssuer,
   { certIds, nonce }: OcspRequest,
+  statuses: readonly CertificateStatus[],
+  now: number,
 ): Promise<OcspAnswer> => {
-  // Before the look-up: what is said was true at thisUpdate or later.
-  const now = clock.now()
-  const statuses = await Promise.all(
-    certIds.map(({ serial }) => (serial.length > maxSerialDigits ? { status: 'unknown' as const } : store.certificateStatus(issuer.id, serial))),
-  )
   for (const [i, { status }] of statuses.entries()) if (status === 'revoked') onRevoked((certIds[i] as CertId).serial)
   const responder = issuer.responders.current(now)
   if (!responder) throw new IcaError('unavailable', `There is no valid OCSP responder for the issuer ${issuer.id}.`)
@@ -103,15 +121,17 @@ export const makeAnswer = async (
   const thisUpdate = Math.floor(now / 1000) * 1000
   const until = (validity: number): number => Math.min(thisUpdate + validity, responder.notAfter)
   const answers = certIds.map(({ der: certId }, i): SingleResponse => {
-    const status = statuses[i] as (typeof statuses)[number]
+    const status = statuses[i] as CertificateStatus
     return { certId, status, thisUpdate, nextUpdate: until(status.status === 'unknown' ? unknownValidityMs : validityMs) }
   })
-  const data = encodeResponseData(responder, { producedAt: thisUpdate, answers, nonce })
-  const body = assembleOcspResponse(responder, data, await sign(responder.signer, data))
-
   const says = answers.length === 1 ? (answers[0] as SingleResponse).status.status : 'several'
   const isShared = nonce === null && (says === 'good' || says === 'revoked')
-  return { body, says, shared: isShared ? shared(body, thisUpdate, until(validityMs)) : null }
+  const data = encodeResponseData(responder, { producedAt: thisUpdate, answers, nonce })
+  return sign(responder.signer, data).then((signature) => {
+    // What is kept must not keep a slab alive.
+    const body = isShared ? assembleOcspResponse(responder, data, signature) : assembleOcspResponse(responder, data, signature, allocate)
+    return { body, says, shared: isShared ? shared(body, thisUpdate, until(validityMs)) : null }
+  })
 }
 
 const shared = (body: Uint8Array, thisUpdate: number, nextUpdate: number): SharedAnswer => {

@@ -12,6 +12,7 @@ import { encodeOcspRequest, type OcspRequest, readOcspRequest } from '../pki/ocs
 import type { Store } from '../store/store.js'
 import { createBoundedMap } from './bounded-map.js'
 import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, makeAnswer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
+import { createSecondMemory } from './second-memory.js'
 import { createSigningQueue } from './signing-queue.js'
 
 export type OcspDeps = {
@@ -113,8 +114,9 @@ const retryMs = 5000
 
 export const createOcspService = (deps: OcspDeps): OcspService => {
   const { clock } = deps
-  const making = { ...deps, sign: createSigningQueue() }
   const { validityMs, cacheSize } = { ...defaults, ...deps.settings }
+  const statuses = createSecondMemory(deps.store)
+  const making = { clock, validityMs, sign: createSigningQueue(), statusOf: statuses.statusOf }
   const issuers = deps.issuers.map(knownIssuer)
   const memory = createMemory(cacheSize)
   const counts = newCounts()
@@ -125,6 +127,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     const name = `${issuer.id}/${serial}`
     if (memory.revoked.get(name)) return
     memory.revoked.set(name, true)
+    statuses.clear()
     for (const key of keysOf(issuer, serial)) if (key !== flight) invalidate(memory, key)
   }
 
@@ -132,7 +135,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
   const sign = async (issuer: KnownIssuer, request: OcspRequest, flight: string | null): Promise<OcspAnswer> => {
     try {
       const onRevoked = (serial: string): void => meet(issuer, serial, flight)
-      const answer = await makeAnswer({ ...making, onRevoked }, validityMs, issuer, request)
+      const answer = await makeAnswer({ ...making, onRevoked }, issuer, request)
       counts.signed++
       failure.over()
       return answer
@@ -198,9 +201,11 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     answer: (request) => (request.length <= maxKey && held(latin1(request))) || answerSlowly(request),
     held,
     invalidate: (issuerId, serial) => {
+      statuses.clear()
       for (const issuer of issuers) if (issuer.id === issuerId) for (const key of keysOf(issuer, serial)) invalidate(memory, key)
     },
     clear: () => {
+      statuses.clear()
       for (const key of memory.flights.keys()) memory.outdated.add(key)
       memory.held.clear()
     },

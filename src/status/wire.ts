@@ -36,7 +36,8 @@ export const createWireWriter = (keepAliveMs: number): WireWriter => {
   const assemble = ({ body, shared }: OcspAnswer, now: number): Wire => {
     const before = `HTTP/1.1 200 OK\r\nContent-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\n${cacheLines(shared, now)}Date: `
     const head = `${before}${date}\r\n${connection}`
-    const octets = Buffer.allocUnsafeSlow(head.length + body.length)
+    // What is kept must not keep a pool alive.
+    const octets = shared ? Buffer.allocUnsafeSlow(head.length + body.length) : Buffer.allocUnsafe(head.length + body.length)
     octets.write(head, 'latin1')
     octets.set(body, head.length)
     return { octets, dateAt: before.length, second }

@@ -27,13 +27,15 @@ const held: OcspAnswer = (() => {
   return { body: Buffer.alloc(900, 0x42), says: 'good', shared: { ...times, fields: cacheFieldsAt(times, times.staleAt) } }
 })()
 
-/** Says which octets it was asked; those that begin with `later` only in a moment. */
+/** Says which octets it was asked; those that begin with `later` only in a moment, those with `large` in the next turn and at length. */
 const echo = (bytes: Uint8Array): OcspAnswer => ({
   body: Buffer.from(createHash('sha256').update(bytes).digest('hex')),
   says: 'unknown',
   shared: null,
 })
 const later = Buffer.from([0x30, 0x01])
+const large = Buffer.from([0x30, 0x02])
+const largeAnswer: OcspAnswer = { body: Buffer.alloc(32_768, 0x41), says: 'unknown', shared: null }
 let asked = 0
 const ocsp = {
   held: (octets: string) => {
@@ -42,6 +44,7 @@ const ocsp = {
   },
   answer: (bytes: Uint8Array) => {
     if (request.equals(bytes)) return held
+    if (large.equals(bytes.subarray(0, 2))) return sleep(0).then(() => largeAnswer)
     return later.equals(bytes.subarray(0, 2)) ? sleep(20).then(() => echo(bytes)) : echo(bytes)
   },
 }
@@ -347,6 +350,25 @@ describe('a connection on the fast path', () => {
     await done
     const one = Buffer.byteLength(await talk(fast.port, [usual]), 'latin1') + 'Thu, 01 Jan 1970 00:00:00 GMT'.length - '…'.length
     assert.equal(octets, count * one)
+  })
+
+  it('signs no more for a client that does not read', async () => {
+    const socket = connect({ port: fast.port, host: '127.0.0.1' })
+    socket.pause()
+    const count = 1000
+    const before = asked
+    const one = get(Buffer.concat([large, Buffer.alloc(4)]).toString('base64'))
+    socket.write(Buffer.concat(Array.from({ length: count }, () => one)))
+    let seen = before
+    do {
+      seen = asked
+      await sleep(100)
+    } while (asked > seen)
+    assert.ok(asked - before < count, 'all were signed for nobody')
+    const answers = collect(socket)
+    socket.end()
+    socket.resume()
+    assert.equal((await answers).match(/HTTP\/1\.1 200/g)?.length, count)
   })
 
   it('shows the time in Date, also of an answer that was given before', async () => {

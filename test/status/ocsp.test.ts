@@ -259,7 +259,7 @@ describe('the OCSP service', () => {
   })
 
   it('never says good after it has said revoked, in whatever form it is asked, also before the feed tells of it', async () => {
-    const { service, store } = await setUp()
+    const { service, store, clock } = await setUp()
     const serial = store.issue(intermediate.id)
     const forms = (['sha1', 'sha256'] as const).flatMap((hash) =>
       (['null', 'absent'] as const).map((parameters) => encodeOcspRequest([encodeCertId(intermediate, hash, serial, parameters)])),
@@ -269,8 +269,31 @@ describe('the OCSP service', () => {
     store.revoke(serial, { revokedAt: start, reason: 'superseded' })
     assert.deepEqual(new Set(await ask()), new Set(['good']), 'held')
     const nonce = encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16))
+    clock.pass(second)
     assert.equal((await service.answer(nonce)).says, 'revoked')
     assert.deepEqual(new Set(await ask()), new Set(['revoked']))
+  })
+
+  it('reads a status once a second, and again at once where it is told of a revocation', async () => {
+    const { service, store, clock } = await setUp()
+    const serial = store.issue(intermediate.id)
+    const nonce = encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16))
+    const ask = async () => [(await service.answer(nonce)).says, store.calls.certificateStatus]
+    assert.deepEqual([await ask(), await ask()], Array(2).fill(['good', 1]))
+    clock.pass(second)
+    assert.deepEqual(await ask(), ['good', 2])
+    store.revoke(serial, { revokedAt: start, reason: 'superseded' })
+    service.invalidate(intermediate.id, serial)
+    assert.deepEqual(await ask(), ['revoked', 3])
+  })
+
+  it('finds what was issued in the second in which it was still unknown', async () => {
+    const { service, store } = await setUp()
+    const serial = 'ab'.repeat(16)
+    const nonce = encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16))
+    assert.equal((await service.answer(nonce)).says, 'unknown')
+    store.issue(intermediate.id, { serial })
+    assert.equal((await service.answer(nonce)).says, 'good')
   })
 
   it('says internalError where signing fails for another reason', async () => {
