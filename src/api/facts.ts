@@ -23,12 +23,16 @@ export type Facts = {
   directory: string
   root: CertificateFacts
   intermediate: CertificateFacts
+  /** The CA of users (docs/users.md), where there is one: never to be trusted for servers, nor the other for users. */
+  users: { root: CertificateFacts; intermediate: CertificateFacts } | null
   ocsp: string
   /** Of the intermediate, its shards one by one, then of the root where this CA publishes it. */
   crls: string[]
   terms: string
   cps: string
   profiles: { name: string; description: string; isDefault: boolean }[]
+  /** Names can be proven by e-mail (email-link-01). */
+  mail: boolean
   /** Validation may look at private addresses: certificates prove nothing. */
   lab: boolean
   /** The web side shows a certificate of this very CA, so that ACME clients must be told of the root first. */
