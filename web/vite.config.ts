@@ -1,25 +1,14 @@
-import { readFileSync } from 'node:fs'
 import preact from '@preact/preset-vite'
-import { defineConfig, type Plugin } from 'vite'
-import { toHtml } from './markdown.js'
-
-/** Puts a document of the repository where a page says `<!-- document: path -->`. */
-const documents: Plugin = {
-  name: 'documents',
-  transformIndexHtml: (html) =>
-    html.replace(/<!-- document: (\S+) -->/g, (_, file: string) => toHtml(readFileSync(new URL(`../${file}`, import.meta.url), 'utf8'))),
-}
-
-const page = (name: string): string => `${import.meta.dirname}/${name}.html`
+import { defineConfig } from 'vite'
+import { compressed, framed, guides } from './documents.js'
 
 export default defineConfig({
-  plugins: [preact(), documents],
+  plugins: [preact(), framed, guides, compressed],
   build: {
     target: 'es2022',
     // The page's content security policy allows files of this origin and nothing inline.
     assetsInlineLimit: 0,
-    modulePreload: false,
-    rolldownOptions: { input: { index: page('index'), terms: page('terms'), cps: page('cps') } },
+    modulePreload: { polyfill: false },
   },
-  server: { proxy: { '/acme': 'http://localhost:8080', '/api': 'http://localhost:8080', '/ca': 'http://localhost:8080' } },
+  server: { proxy: { '/acme': 'http://localhost:8080', '/api/': 'http://localhost:8080', '/ca/': 'http://localhost:8080' } },
 })

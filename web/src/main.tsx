@@ -1,9 +1,9 @@
 import { render } from 'preact'
-import { App } from './app.js'
+import { Shell } from './shell/shell.js'
 import './style.css'
 
-const place = document.getElementById('app')
+const place = document.getElementById('content')
 if (place) {
   place.replaceChildren()
-  render(<App />, place)
+  render(<Shell />, place)
 }

@@ -1,0 +1,262 @@
+/** The built page: what is served where, how large it is, and that nothing in it needs more than the strict policy allows. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { readNetworks } from '../../src/config-keys.js'
+import { createMeter } from '../../src/metrics.js'
+import { createPages } from '../../src/pages.js'
+import { createWebListener } from '../../src/web.js'
+import { headingsOf, toBlocks, toHtml } from '../../web/markdown.js'
+import { text } from '../../web/src/text/en.js'
+
+const home = fileURLToPath(new URL('../..', import.meta.url))
+const folder = mkdtempSync(path.join(tmpdir(), 'ica-web-'))
+const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+const server = createServer()
+let base = ''
+
+const filesBelow = (start: string): string[] =>
+  readdirSync(start, { withFileTypes: true }).flatMap((entry) => {
+    const full = path.join(start, entry.name)
+    return entry.isDirectory() ? filesBelow(full) : [full]
+  })
+
+const ask = (place: string, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(base + place, { headers: { Accept: 'text/html', ...headers } })
+
+/** The document and every file that it and its scripts load without being asked for more, at their compressed size. */
+const firstLoad = async (): Promise<Map<string, { size: number; body: string }>> => {
+  const loaded = new Map<string, { size: number; body: string }>()
+  const load = async (place: string): Promise<void> => {
+    if (loaded.has(place)) return
+    const response = await ask(place, { 'Accept-Encoding': 'gzip' })
+    assert.equal(response.status, 200, place)
+    const body = await response.text()
+    loaded.set(place, { size: Number(response.headers.get('content-length')), body })
+    const links =
+      place === '/' ? body.matchAll(/(?:src|href)="(\/(?:assets\/|favicon)[^"]+)"/g) : body.matchAll(/(?:from|import)\s*"\.\/([^"]+\.js)"/g)
+    for (const [, link = ''] of links) await load(link.startsWith('/') ? link : `/assets/${link}`)
+  }
+  await load('/')
+  return loaded
+}
+
+before(async () => {
+  await promisify(execFile)(
+    process.execPath,
+    [path.join(home, 'node_modules/vite/bin/vite.js'), 'build', 'web', '--outDir', folder, '--emptyOutDir'],
+    { cwd: home },
+  )
+  const listener = createWebListener({
+    config: { url: 'https://ica.example.org', trustedProxies: [], metricsFrom: readNetworks('127.0.0.1'), oneListener: false },
+    log: silent,
+    meter: createMeter(),
+    acme: async () => {},
+    api: () => false,
+    confirm: () => null,
+    pages: createPages(folder),
+    status: () => false,
+    readiness: async () => ({ ready: true, checks: {} }),
+  })
+  server.on('request', listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+
+after(() => {
+  server.close()
+  server.closeAllConnections()
+  rmSync(folder, { recursive: true })
+})
+
+describe('the paths of the page', () => {
+  const app = [
+    '/',
+    '/request',
+    '/mine',
+    '/lookup',
+    '/lookup/0aF3',
+    '/lookup?domain=example.org',
+    '/check',
+    '/api',
+    '/trust',
+    '/servers/prosody',
+    '/servers/tigase',
+  ]
+  for (const place of app) {
+    it(`${place} is the app`, async () => {
+      const response = await ask(place)
+      assert.equal(response.status, 200)
+      assert.match(await response.text(), /<main id="content">[\s\S]*<noscript>/)
+      assert.equal(response.headers.get('cache-control'), 'no-cache')
+    })
+  }
+
+  for (const [place, title] of [
+    ['/terms', 'Terms of service'],
+    ['/cps', 'Certification practice statement'],
+  ] as const) {
+    it(`${place} is a document that needs no script`, async () => {
+      const html = await (await ask(place)).text()
+      assert.match(html, new RegExp(`<title>${title}`))
+      assert.match(html, new RegExp(`<h1[^>]*>${title}</h1>`))
+      assert.doesNotMatch(html, /<script/)
+    })
+  }
+
+  it('/cps has a table of contents whose links lead somewhere', async () => {
+    const html = await (await ask('/cps')).text()
+    const links = [...html.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id)
+    assert.ok(links.length > 8)
+    for (const id of links) assert.match(html, new RegExp(`id="${id}"`), id)
+  })
+
+  for (const place of ['/nothing', '/lookup/xyz', '/servers/apache', '/requests', '/index', '/404', '/index.html', '/assets/x.js', '/lookup/1/2']) {
+    it(`${place} is missing: a page for browsers, a sentence for others`, async () => {
+      const [page, sentence] = [await ask(place), await ask(place, { Accept: '*/*' })]
+      assert.deepEqual([page.status, sentence.status], [404, 404])
+      assert.match(await page.text(), /<h1>There is no such page<\/h1>/)
+      assert.match(sentence.headers.get('content-type') ?? '', /text\/plain/)
+      assert.equal(page.headers.get('content-security-policy'), (await ask('/')).headers.get('content-security-policy'))
+    })
+  }
+})
+
+describe('what is sent', () => {
+  it('is compressed as the client takes it, each form with its own ETag', async () => {
+    const [script = ''] = /\/assets\/index-[^"]+\.js/.exec(await (await ask('/')).text()) ?? []
+    const file = readFileSync(path.join(folder, script))
+    const etags = new Set<string | null>()
+    for (const [accepted, coding] of [
+      ['br, gzip', 'br'],
+      ['gzip', 'gzip'],
+      ['br;q=0, gzip', 'gzip'],
+      ['identity', null],
+    ] as const) {
+      const response = await ask(script, { 'Accept-Encoding': accepted })
+      assert.equal(response.headers.get('content-encoding'), coding)
+      assert.equal(response.headers.get('vary'), 'Accept-Encoding')
+      assert.match(response.headers.get('cache-control') ?? '', /immutable/)
+      // fetch has decompressed it.
+      assert.ok(Buffer.from(await response.arrayBuffer()).equals(file), accepted)
+      etags.add(response.headers.get('etag'))
+      const again = await ask(script, { 'Accept-Encoding': accepted, 'If-None-Match': `"other", W/${response.headers.get('etag')}` })
+      assert.equal(again.status, 304)
+    }
+    assert.equal(etags.size, 3)
+  })
+
+  it('has its compressed forms from the builder, and they are those of the file', () => {
+    const files = filesBelow(folder)
+    const large = files.filter((file) => /\.(js|css|html)$/.test(file) && readFileSync(file).length > 1000)
+    assert.ok(large.length > 5)
+    for (const file of large) {
+      assert.ok(brotliDecompressSync(readFileSync(`${file}.br`)).equals(readFileSync(file)))
+      assert.ok(gunzipSync(readFileSync(`${file}.gz`)).equals(readFileSync(file)))
+    }
+  })
+
+  it('does not serve the compressed files as such', async () => assert.equal((await ask('/index.html.br')).status, 404))
+
+  it('is below 150 kB at first, most of the page and all certificate code not in it', async () => {
+    const loaded = await firstLoad()
+    const size = [...loaded.values()].reduce((sum, one) => sum + one.size, 0)
+    assert.ok(loaded.size >= 4, [...loaded.keys()].join(' '))
+    assert.ok(size < 150_000, `${size} bytes`)
+    // Object identifiers and class names of the certificate libraries, and what only other pages say.
+    for (const [place, { body }] of loaded) assert.doesNotMatch(body, /2\.5\.29\.17|pkijs|asn1js|AsnConvert|fromBER|openapi\.json/, place)
+  })
+})
+
+describe('the strict policy', () => {
+  it('is the one that the pages are made for', async () => {
+    const policy = (await ask('/')).headers.get('content-security-policy') ?? ''
+    assert.match(policy, /default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'/)
+    assert.doesNotMatch(policy, /unsafe|data:|\*/)
+  })
+
+  it('forbids nothing that is in the HTML', () => {
+    for (const file of filesBelow(folder).filter((name) => name.endsWith('.html'))) {
+      const html = readFileSync(file, 'utf8')
+      assert.doesNotMatch(html, /<style|\sstyle=|\son\w+=|["'](javascript|data):/i, file)
+      for (const [, attributes = '', body = ''] of html.matchAll(/<script([^>]*)>([\s\S]*?)<\/script>/g)) {
+        assert.match(attributes, /src="\/assets\//, file)
+        assert.equal(body, '', file)
+      }
+      assert.doesNotMatch(html, /(?:src|<link[^>]*href)="(?:https?:)?\/\//, file)
+    }
+  })
+
+  it('forbids nothing that is in stylesheets and scripts', () => {
+    for (const file of filesBelow(folder).filter((name) => /\.(css|js)$/.test(name))) {
+      const code = readFileSync(file, 'utf8')
+      if (file.endsWith('.css')) assert.doesNotMatch(code, /url\(|@import|@font-face/, file)
+      assert.doesNotMatch(code, /["'`(]data:[a-z]+\//, file)
+      assert.doesNotMatch(code, /\beval\(|new Function\(/, file)
+    }
+  })
+
+  it('is kept by the sources: no style attributes, HTML only from documents', () => {
+    const sources = filesBelow(path.join(home, 'web/src')).filter((name) => name.endsWith('.tsx'))
+    for (const file of sources) {
+      const source = readFileSync(file, 'utf8')
+      assert.doesNotMatch(source, /\sstyle=/, file)
+      if (!file.endsWith('pages/server.tsx')) assert.doesNotMatch(source, /dangerouslySetInnerHTML|innerHTML/, file)
+    }
+  })
+})
+
+describe('texts', () => {
+  const code = [...filesBelow(path.join(home, 'web/src')), path.join(home, 'web/frame.ts'), path.join(home, 'web/documents.ts')]
+    .filter((name) => /\.tsx?$/.test(name) && !name.includes(`${path.sep}text${path.sep}`))
+    .map((name) => readFileSync(name, 'utf8'))
+
+  for (const [section, texts] of Object.entries(text)) {
+    if (typeof texts !== 'object') continue
+    it(`of ${section} are all used`, () => {
+      // Used in full, or by a name in files that take the section.
+      const users = code.filter((source) => new RegExp(`text\\.${section}\\b|\\{[^}]*\\b${section}\\b[^}]*\\} = text`).test(source)).join('\n')
+      const unused = Object.keys(texts).filter((key) => !new RegExp(`\\.${key}\\b`).test(users))
+      assert.deepEqual(unused, [])
+    })
+  }
+
+  it('stand in the texts and not in the components', () => {
+    const said = code.flatMap((source) => [...source.matchAll(/>\s*([A-Z][a-z]+(?: [a-z]+){2,}[^<>{}]*)</g)].map(([, words]) => words))
+    assert.deepEqual(said, [])
+  })
+})
+
+describe('Markdown', () => {
+  const cases: [string, string][] = [
+    ['A <b> & `c <d>`', '<p>A &lt;b&gt; &amp; <code>c &lt;d&gt;</code></p>'],
+    ['**x** `**y**`', '<p><strong>x</strong> <code>**y**</code></p>'],
+    ['# One two', '<h1 id="one-two">One two</h1>'],
+    ['- a\n- b\n  c', '<ul><li>a</li><li>b\nc</li></ul>'],
+    ['Do:\n1. a\n2. b', '<p>Do:</p>\n<ol><li>a</li><li>b</li></ol>'],
+    ['[t](terms.md) [p](servers/prosody.md#x) [f](../src/x.ts)', '<p><a href="/terms">t</a> <a href="/servers/prosody#x">p</a> f</p>'],
+    ['[x](javascript:alert)', '<p>x</p>'],
+    ['> say', '<blockquote><p>say</p></blockquote>'],
+  ]
+  for (const [markdown, html] of cases) it(JSON.stringify(markdown), () => assert.equal(toHtml(markdown), html))
+
+  it('gives code in pieces of its own, as it is', () => {
+    assert.deepEqual(toBlocks('a\n\n```sh\n# no heading <x>\n\nb\n```\n\nc'), [
+      { html: '<p>a</p>' },
+      { code: '# no heading <x>\n\nb', language: 'sh' },
+      { html: '<p>c</p>' },
+    ])
+    assert.deepEqual(headingsOf('# A\n\n```\n# no\n```\n\n## `b` c'), [
+      { level: 1, id: 'a', text: 'A' },
+      { level: 2, id: 'b-c', text: 'b c' },
+    ])
+  })
+})

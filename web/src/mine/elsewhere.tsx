@@ -1,0 +1,163 @@
+/** The certificates of a domain that others (or another browser) ordered: for those who prove the domain again. */
+import { useState } from 'preact/hooks'
+import type { Facts } from '../../../src/api/facts.js'
+import { toAscii } from '../../../src/idna.js'
+import type { AcmeClient, RevocationCode } from '../acme/client.js'
+import { AcmeError, isAcmeError } from '../acme/problem.js'
+import type { AcmeIdentifier } from '../acme/resources.js'
+import { readDomain } from '../request/domain-step.js'
+import { chainOf } from '../request/flow.js'
+import { sentenceOf, useAction } from '../request/hooks.js'
+import { getJson, useJson } from '../shell/fetch.js'
+import type { KeptAccount } from '../store.js'
+import { mineText as text } from '../text/en-mine.js'
+import { requestText } from '../text/en-request.js'
+import { Field } from '../ui/field.js'
+import { Notice } from '../ui/notice.js'
+import { Busy } from '../ui/spinner.js'
+import { isRunning, orderSame, prove } from './renewal.js'
+import { RevokeForm } from './revoke-form.js'
+
+type Listed = { serial: string; names: { form: string; value: string }[]; profile: string; notAfter: string; status: string }
+type Page = { certificates: Listed[]; next: string | null }
+
+/** What has to be proved for the power over a certificate: its domains, or its services where it has no others. */
+const identifiersOf = ({ names }: Listed): AcmeIdentifier[] => {
+  const of = (form: string) => [...new Set(names.filter((name) => name.form === form).map(({ value }) => value))]
+  const domains = of('dNSName').length > 0 ? of('dNSName') : of('XmppAddr').map((value) => toAscii(value) ?? value)
+  return domains.length > 0 ? domains.map((value) => ({ type: 'dns', value })) : of('SRVName').map((value) => ({ type: 'srv', value }))
+}
+
+export const Elsewhere = ({ facts, client, account }: { facts: Facts; client: AcmeClient; account: KeptAccount | null }) => {
+  const given = new URLSearchParams(location.search).get('domain') ?? ''
+  const [typed, setTyped] = useState(given)
+  const [domain, setDomain] = useState<string | null>(given || null)
+  const [error, setError] = useState<string | null>(null)
+  const submit = (event: Event) => {
+    event.preventDefault()
+    try {
+      setDomain(readDomain(typed, facts.lab))
+      setError(null)
+    } catch (thrown) {
+      setError(typed.trim() === '' ? requestText.domain.empty : sentenceOf(thrown))
+    }
+  }
+  return (
+    <section>
+      <h2>{text.elsewhere.title}</h2>
+      <p>{text.elsewhere.lead}</p>
+      <form onSubmit={submit} noValidate>
+        <Field label={text.elsewhere.label} error={error}>
+          <input
+            name="manage"
+            value={typed}
+            onInput={(event) => setTyped(event.currentTarget.value)}
+            autocomplete="off"
+            autocapitalize="none"
+            spellcheck={false}
+          />
+        </Field>
+        <button type="submit">{text.elsewhere.find}</button>
+      </form>
+      {domain && <Found domain={domain} terms={facts.terms} client={client} account={account} />}
+    </section>
+  )
+}
+
+type FoundProps = { domain: string; terms: string; client: AcmeClient; account: KeptAccount | null }
+
+const Found = ({ domain, terms, client, account }: FoundProps) => {
+  const [agreed, setAgreed] = useState(false)
+  const answer = useJson<Page>(`/api/certificates?domain=${encodeURIComponent(domain)}`)
+  if (answer.state === 'failed') {
+    return (
+      <Notice kind="bad">
+        <p>{answer.error.message}</p>
+      </Notice>
+    )
+  }
+  if (answer.state !== 'there') return <Busy label={text.elsewhere.busy} />
+  const good = answer.value.certificates.filter(({ status }) => status === 'good')
+  return (
+    <div role="status">
+      <h3>{text.elsewhere.list(domain)}</h3>
+      {good.length > 0 && <p>{text.elsewhere.proveLead}</p>}
+      {good.length === 0 && <p>{text.elsewhere.none}</p>}
+      {good.length > 0 && !account?.url && (
+        <p>
+          <label>
+            <input type="checkbox" name="agree" checked={agreed} onChange={(event) => setAgreed(event.currentTarget.checked)} />
+            {text.elsewhere.agree}{' '}
+            <a href={terms} target="_blank" rel="noreferrer">
+              {text.elsewhere.terms}
+            </a>
+          </label>
+        </p>
+      )}
+      {good.map((listed) => (
+        <Foreign key={listed.serial} listed={listed} agreed={agreed || !!account?.url} client={client} account={account} />
+      ))}
+    </div>
+  )
+}
+
+type ForeignProps = { listed: Listed; agreed: boolean; client: AcmeClient; account: KeptAccount | null }
+
+const Foreign = ({ listed, agreed, client, account }: ForeignProps) => {
+  const [state, setState] = useState<'' | 'revoking' | 'revoked' | 'running'>('')
+  const proving = useAction()
+  const identifiers = identifiersOf(listed)
+  const names = identifiers.map(({ value }) => value)
+  const start = (what: () => Promise<void>) =>
+    proving.run(async () => {
+      if (!agreed) throw new AcmeError('userActionRequired', text.elsewhere.mustAgree)
+      if (await isRunning()) return setState('running')
+      await what()
+    })
+  const revoke = async (reason: RevocationCode) => {
+    if (!account?.url) throw new AcmeError('unauthorized', text.elsewhere.notAllowed)
+    const { pem } = await getJson<{ pem: string }>(`/api/certificates/${listed.serial}`)
+    try {
+      await client.revoke({ signer: account.signer, url: account.url }, chainOf(pem)[0] as Uint8Array, reason)
+    } catch (error) {
+      if (isAcmeError(error, 'unauthorized')) throw new AcmeError('unauthorized', text.elsewhere.notAllowed)
+      throw error
+    }
+    setState('revoked')
+  }
+  return (
+    <section>
+      <h4>{text.names(names)}</h4>
+      <p>
+        {state === 'revoked' ? text.done : text.until(requestText.day(Date.parse(listed.notAfter)))}{' '}
+        <a href={`/lookup/${listed.serial}`}>
+          <small>{listed.serial}</small>
+        </a>
+      </p>
+      {state !== 'revoked' && (
+        <p class="row">
+          <button type="button" onClick={() => start(() => prove(client, identifiers))} disabled={proving.busy}>
+            {text.elsewhere.prove}
+          </button>
+          <button type="button" onClick={() => start(() => orderSame(client, identifiers, listed.profile))} disabled={proving.busy}>
+            {text.elsewhere.same}
+          </button>
+          <button type="button" onClick={() => setState('revoking')} aria-label={text.revokeOf(names[0] ?? '')}>
+            {text.revoke}
+          </button>
+        </p>
+      )}
+      {state === 'running' && (
+        <p>
+          {text.running} <a href="/request">{text.goOn}</a>
+        </p>
+      )}
+      {proving.error !== null && (
+        <Notice kind="bad">
+          <p>{sentenceOf(proving.error)}</p>
+        </Notice>
+      )}
+      {state === 'revoking' && <RevokeForm name={names[0] ?? ''} onRevoke={revoke} onCancel={() => setState('')} />}
+    </section>
+  )
+}

@@ -1,0 +1,27 @@
+import { text } from '../text/en.js'
+
+export type Name = { form: string; value: string }
+
+/** The names of a certificate by form, in the order in which the forms first come. */
+export const Names = ({ names }: { names: Name[] }) => {
+  const forms = [...new Set(names.map(({ form }) => form))]
+  return (
+    <dl class="names">
+      {forms.map((form) => (
+        <div key={form}>
+          <dt>
+            {form}
+            {form in text.ui.nameForms && <small> {text.ui.nameForms[form as keyof typeof text.ui.nameForms]}</small>}
+          </dt>
+          {names
+            .filter((name) => name.form === form)
+            .map(({ value }) => (
+              <dd key={value}>
+                <code>{value}</code>
+              </dd>
+            ))}
+        </div>
+      ))}
+    </dl>
+  )
+}
