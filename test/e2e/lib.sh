@@ -32,6 +32,21 @@ check() {
   fi
 }
 
+# checks NAME COMMAND...: a program that prints such lines itself. They are counted; that it came to its end is a check of its own.
+checks() {
+  local name=$1 line status=none
+  shift
+  while IFS= read -r line; do
+    case $line in
+      'ok '*) passed=$((passed + 1)) ;;
+      'FAIL '*) failed=$((failed + 1)) ;;
+      'status '*) status=${line#status } && continue ;;
+    esac
+    printf '%s\n' "$line"
+  done < <("$@" 2>&1 </dev/null; echo "status $?")
+  check "$name" test "$status" -le 1
+}
+
 fail() {
   echo "$*" >&2
   return 1

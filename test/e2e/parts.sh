@@ -104,13 +104,16 @@ start_postgresql() {
   "$bin/createdb" -h "$PG" -p 5433 -U ica store_tests
 }
 
+# With those of the status side that need a PostgreSQL: two nodes that publish, and a status process whose database goes and comes back.
 store_tests() {
   cd "$HOME_OF_ICA" || return
-  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec test/store/*.test.ts >"$WORK/store.txt" 2>&1 ||
+  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec \
+    test/store/*.test.ts test/status/crl-processes.test.ts test/cli/status-side-postgresql.test.ts >"$WORK/store.txt" 2>&1 ||
     fail "$(tail -n 60 "$WORK/store.txt")"
   tail -n 10 "$WORK/store.txt"
   # Proof that the tests saw the variable.
   grep -qi postgres "$WORK/store.txt"
+  grep 'outlives its database' "$WORK/store.txt" | grep -qv SKIP
 }
 
 test_postgresql() {
@@ -119,7 +122,7 @@ test_postgresql() {
     server=
   fi
   start_postgresql || { failed=$((failed + 1)) && return; }
-  check 'store tests on PostgreSQL' store_tests
+  check 'store and status tests on PostgreSQL' store_tests
   CLIENTS=$WORK/clients-postgresql
   mkdir -p "$CLIENTS"
   head -c 24 /dev/urandom | base64 >"$WORK/postgresql-ca.passphrase"
@@ -133,4 +136,27 @@ test_postgresql() {
   check 'PostgreSQL: lego, http-01' lego_ --http --http.port "127.0.5.3:$HTTP01_PORT" -d http.lego.test run
   check 'PostgreSQL: OCSP good, revoked, in the CRL' revoked_everywhere
   check 'PostgreSQL: openssl verify refuses the revoked one' is_refused_by_crl "$WORK/revoked.pem"
+}
+
+# Every public page in Chromium, with what the parts before have issued. The screenshots are kept where E2E_OUT says.
+test_pages() {
+  local out=${E2E_OUT:-$WORK/screenshots}
+  checks 'pages: to the end' env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/pages.ts" https://ica.test "$out" lego.test
+}
+
+# The form in Chromium, against a CA of its own with a DNS server that knows MX and SRV. Without SMTP_URL the CA puts its mails into a folder.
+test_form() {
+  local out=${E2E_OUT:-$WORK/screenshots}
+  if [ -n "${server:-}" ]; then
+    check 'SIGTERM before the form' stop_server
+    server=
+  fi
+  node --import tsx "$E2E/dns.ts" 8056 $HOST >"$WORK/form-dns" 2>&1 </dev/null &
+  wait_for 20 grep -q : "$WORK/form-dns" || { cat "$WORK/form-dns" && failed=$((failed + 1)) && return; }
+  start_server form "ICA_DNS_SERVERS=$(cat "$WORK/form-dns")" "ICA_DNS_PORT=$(sed 's/.*://' "$WORK/form-dns")"
+  check 'form: a CA out of nothing' first_start
+  trust_root
+  checks 'form: to the end' env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/browser.ts" https://ica.test http://127.0.0.1:8056 "$WEBROOT" "$out" "$FOLDER/mail"
+  export ICA_DNS_SERVERS=$DNS
+  unset ICA_DNS_PORT
 }

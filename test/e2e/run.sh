@@ -1,18 +1,18 @@
 #!/bin/bash
 # The program from the outside: started by `npm start`, used by Debian's ACME clients, judged by OpenSSL. Linux only; needs the packages that .ci/run installs.
 #
-#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges certbot uacme acme_tiny acme_client ejabberd cli restart postgresql   (all by default)
+#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form postgresql   (all by default)
 #
 # Everything runs in a network, mount and process namespace of its own with loopback only, so that nothing leaves the machine, ports are free, and the end of
 # this script is the end of all it started. Works as root and, where user namespaces are allowed, as a normal user.
-# KEEP=1 leaves the scratch folder. Ends with "N passed, N failed"; the exit status is 1 where something failed.
+# KEEP=1 leaves the scratch folder; E2E_OUT is a folder for screenshots. Ends with "N passed, N failed"; the exit status is 1 where something failed.
 set -uo pipefail
 export LC_ALL=C.UTF-8
 E2E=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 HOME_OF_ICA=$(cd "$E2E/../.." && pwd)
 
 if [ "${INSIDE_NAMESPACE:-}" != 1 ]; then
-  for tool in unshare ip mount curl openssl pebble-challtestsrv lego dehydrated certbot uacme acme-tiny erl ocsptool certtool java nginx node npm initdb:postgresql; do
+  for tool in unshare ip mount curl openssl pebble-challtestsrv lego dehydrated certbot uacme acme-tiny erl prosody prosodyctl ocsptool certtool java nginx chromium node npm initdb:postgresql; do
     case $tool in
       *:postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "missing: postgresql" >&2 && exit 1; } ;;
       *) command -v "$tool" >/dev/null || { echo "missing: $tool" >&2 && exit 1; } ;;
@@ -57,6 +57,10 @@ mount --bind /dev/null /dev/null
 . "$E2E/status.sh"
 . "$E2E/judges.sh"
 . "$E2E/clients.sh"
+. "$E2E/federation.sh"
+. "$E2E/kit.sh"
+. "$E2E/check.sh"
+. "$E2E/login.sh"
 . "$E2E/parts.sh"
 
 pebble-challtestsrv -dns01 $DNS -management $HOST:8055 -defaultIPv4 $HOST -defaultIPv6 '' -http01 '' -https01 '' -tlsalpn01 '' >"$WORK/dns.log" 2>&1 </dev/null &
@@ -64,7 +68,7 @@ node "$E2E/webroot.mjs" "$WEBROOT" $HOST $HTTP01_PORT >"$WORK/webroot.log" 2>&1 
 wait_for 10 curl -sf -m 1 $TXT_URL/clear-txt -d '{"host":"a.test."}' || { cat "$WORK/dns.log" && exit 1; }
 
 test_start
-for part in "${@:-lego dehydrated status judges certbot uacme acme_tiny acme_client ejabberd cli restart postgresql}"; do
+for part in "${@:-lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form postgresql}"; do
   for one in $part; do [ "$one" = start ] || "test_$one"; done
 done
 [ -z "${server:-}" ] || check 'the end: SIGTERM' stop_server

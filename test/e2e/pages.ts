@@ -1,0 +1,253 @@
+/**
+ * Every public page in Chromium, in three widths and both themes: no finding of axe, no console error, no request to another origin, nothing that moves, nothing
+ * wider than the window. Then with the keyboard alone, by links, back, and without a network.
+ *
+ *   node --import tsx test/e2e/pages.ts URL FOLDER [DOMAIN]
+ *
+ * FOLDER gets the screenshots. DOMAIN is one that has certificates. Prints a line `ok` or `FAIL` for each check; the exit status is 1 where something failed.
+ */
+import { mkdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+
+const [base = '', folder = '', domain = 'example.org'] = process.argv.slice(2)
+if (!base || !folder) throw new Error('usage: pages.ts URL FOLDER [DOMAIN]')
+mkdirSync(folder, { recursive: true })
+const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+
+let failed = 0
+const report = async (name: string, work: () => Promise<string[]>): Promise<void> => {
+  const began = performance.now()
+  const problems = await work().catch((error: Error) => [error.message])
+  const took = `${((performance.now() - began) / 1000).toFixed(1)} s`.padStart(7)
+  console.log(`${problems.length > 0 ? 'FAIL ' : 'ok   '} ${name.padEnd(64)} ${took}`)
+  for (const problem of problems) console.log(`      | ${problem}`)
+  if (problems.length > 0) failed++
+}
+
+type Watched = { page: Page; problems: string[] }
+
+/** A new page whose console, errors and requests are watched, and whose layout shifts are summed. */
+const open = async (browser: Browser, width: number, colorScheme: 'light' | 'dark'): Promise<Watched> => {
+  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme, ignoreHTTPSErrors: true, reducedMotion: 'reduce' })
+  const page = await context.newPage()
+  const problems: string[] = []
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) problems.push(`console: ${message.text()} ${message.location().url}`)
+  })
+  page.on('pageerror', (error) => problems.push(`error: ${error.message}`))
+  page.on('request', (request) => {
+    if (!request.url().startsWith(`${base}/`) && !request.url().startsWith('blob:')) problems.push(`asks elsewhere: ${request.url()}`)
+  })
+  await page.addInitScript(() => {
+    const shifts: string[] = []
+    Object.assign(window, { shifts })
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean; sources?: { node?: Node }[] })[]) {
+        const moved = entry.sources?.map(({ node }) => (node instanceof Element ? `${node.tagName}.${node.className}` : node?.textContent)).join(', ')
+        if (!entry.hadRecentInput) shifts.push(`${entry.value.toFixed(4)} ${moved}`)
+      }
+    }).observe({ type: 'layout-shift', buffered: true })
+  })
+  return { page, problems }
+}
+
+/** The page is there, and nothing is on its way any more. */
+const settle = async (page: Page): Promise<void> => {
+  await page.locator('main h1').first().waitFor({ timeout: 20_000 })
+  await page.waitForLoadState('networkidle')
+  await page.locator('.busy').waitFor({ state: 'detached', timeout: 20_000 })
+}
+
+const axe = async (page: Page): Promise<string[]> => {
+  await page.evaluate(axeSource)
+  return page.evaluate(async () => {
+    type Node = { target: unknown[]; failureSummary?: string }
+    const { run } = (
+      window as unknown as {
+        axe: { run(context: Document, options: object): Promise<{ violations: { id: string; help: string; nodes: Node[] }[] }> }
+      }
+    ).axe
+    const { violations } = await run(document, { rules: { 'target-size': { enabled: true } } })
+    return violations.flatMap(({ id, help, nodes }) =>
+      nodes.slice(0, 3).map((node) => `axe ${id}: ${help}: ${node.target.join(' ')}: ${node.failureSummary?.replace(/\s+/g, ' ')}`),
+    )
+  })
+}
+
+const layout = (page: Page): Promise<string[]> =>
+  page.evaluate(() => {
+    const { shifts } = window as unknown as { shifts: string[] }
+    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth
+    return [...shifts.map((shift) => `moved: ${shift}`), ...(wide > 0 ? [`wider than the window by ${wide} px`] : [])]
+  })
+
+const nameOf = (place: string): string =>
+  place
+    .replace(/^\/$/, 'front')
+    .replace(/[^A-Za-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+
+const look = async (browser: Browser, place: string, width: number, theme: 'light' | 'dark'): Promise<string[]> => {
+  const { page, problems } = await open(browser, width, theme)
+  await page.goto(base + place)
+  await settle(page)
+  await page.screenshot({ path: path.join(folder, `${nameOf(place)}-${width}-${theme}.png`), fullPage: true })
+  // What is folded away is judged as well; opening it moves things, so the layout is looked at before.
+  const moved = await layout(page)
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll('details')) details.open = true
+  })
+  const found = [...moved, ...(await layout(page)).filter((problem) => problem.startsWith('wider')), ...(await axe(page))]
+  await page.context().close()
+  return [...problems.filter((problem) => !(place === '/nothing-here' && problem.includes('404'))), ...found]
+}
+
+/** From the top of the front page to the form by Tab and Enter, every stop of it to be seen. */
+const keyboard = async (browser: Browser): Promise<string[]> => {
+  const { page, problems } = await open(browser, 1280, 'light')
+  await page.goto(`${base}/`)
+  await settle(page)
+  await page.keyboard.press('Tab')
+  const first = await page.evaluate(() => document.activeElement?.getAttribute('href'))
+  if (first !== '#content') problems.push(`the first stop is ${first}, not the link to the content`)
+  await page.keyboard.press('Enter')
+  for (let stops = 0; stops < 12; stops++) {
+    await page.keyboard.press('Tab')
+    const at = await page.evaluate(() => {
+      const element = document.activeElement as HTMLElement
+      return { name: element.textContent, href: element.getAttribute('href'), outline: getComputedStyle(element).outlineStyle }
+    })
+    if (at.outline === 'none') problems.push(`the focus on ${at.name} cannot be seen`)
+    if (at.href === '/request') break
+  }
+  await page.keyboard.press('Enter')
+  await page.waitForURL(`${base}/request`)
+  await settle(page)
+  const focused = await page.evaluate(() => document.activeElement?.tagName)
+  if (focused !== 'H1') problems.push(`after the link the focus is on ${focused}, not on the heading`)
+  await page.context().close()
+  return problems
+}
+
+/** By links through the navigation without loading a document again; back is where one was. */
+const links = async (browser: Browser): Promise<string[]> => {
+  const { page, problems } = await open(browser, 768, 'light')
+  await page.goto(`${base}/`)
+  await settle(page)
+  await page.evaluate(() => Object.assign(window, { same: true }))
+  for (const place of ['/lookup', '/check', '/trust', '/mine', '/request']) {
+    const before = await page.title()
+    await page.click(`header a[href="${place}"]`)
+    await page.waitForURL(base + place)
+    await page.waitForFunction((title) => document.title !== title, before)
+    const current = await page.locator('header [aria-current]').getAttribute('href')
+    if (current !== place) problems.push(`${place}: the navigation marks ${current}`)
+    if (!(await page.evaluate(() => 'same' in window))) problems.push(`${place}: the document was loaded again`)
+  }
+  await page.click('.brand')
+  await settle(page)
+  const link = page.locator('main a[href="/servers/prosody"]')
+  await link.scrollIntoViewIfNeeded()
+  await page.evaluate(() => window.scrollBy(0, 100))
+  const left = await page.evaluate(() => window.scrollY)
+  await link.click()
+  await page.waitForURL(`${base}/servers/prosody`)
+  await page.waitForFunction(() => window.scrollY === 0)
+  await page.goBack()
+  await page
+    .waitForFunction((y) => y > 0 && Math.abs(window.scrollY - y) < 5, left, { timeout: 5000 })
+    .catch(() => problems.push('back does not go to where one was'))
+  await page.context().close()
+  return problems
+}
+
+/** What people put into the look-up: each gets a sentence. */
+const lookup = async (browser: Browser): Promise<string[]> => {
+  const { page, problems } = await open(browser, 1280, 'light')
+  await page.goto(`${base}/lookup`)
+  await settle(page)
+  await page.click('form button[type="submit"]')
+  const empty = await page.locator('.field .error').first().textContent()
+  if (!empty?.includes('example.org')) problems.push(`an empty question gets: ${empty}`)
+  const files: [string, string, RegExp][] = [
+    ['key.pem', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n', /private key/],
+    ['x.csr', '-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n', /CSR/],
+    ['x.txt', 'hello <script>', /not a certificate/],
+    ['big.pem', 'x'.repeat(300_000), /too large/],
+  ]
+  const posted: string[] = []
+  page.on('request', (request) => posted.push(request.url()))
+  for (const [name, content, sentence] of files) {
+    await page.setInputFiles('input[type="file"]', { name, mimeType: 'text/plain', buffer: Buffer.from(content) })
+    await page
+      .waitForFunction((source) => new RegExp(source).test(document.querySelector('.problem')?.textContent ?? ''), sentence.source, { timeout: 3000 })
+      .catch(() => problems.push(`${name} gets no sentence like ${sentence}`))
+  }
+  if (posted.length > 0) problems.push(`sent for files that are no certificates: ${posted.join(' ')}`)
+  await page.context().close()
+  return problems
+}
+
+/** Without the CA there is a sentence and a way on. */
+const lost = async (browser: Browser): Promise<string[]> => {
+  const { page } = await open(browser, 360, 'light')
+  const problems: string[] = []
+  await page.route('**/api/ca', (route) => route.abort())
+  await page.goto(`${base}/`)
+  await page.getByRole('alert').waitFor()
+  await page.unroute('**/api/ca')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await settle(page)
+  if (!(await page.title()).includes('·')) problems.push(`after another try the title is ${await page.title()}`)
+  await page.context().close()
+  return problems
+}
+
+const answer = async (place: string): Promise<unknown> => {
+  const response = await fetch(base + place)
+  return response.ok ? response.json() : null
+}
+
+const places = [
+  '/',
+  '/lookup',
+  '/check',
+  '/api',
+  '/trust',
+  '/servers/prosody',
+  '/servers/ejabberd',
+  '/terms',
+  '/cps',
+  '/nothing-here',
+  '/request',
+  '/mine',
+]
+const found = (await answer(`/api/certificates?domain=${domain}`)) as { certificates: { serial: string }[] } | null
+if (found) places.push(`/lookup?domain=${domain}`)
+if (found?.certificates[0]) places.push(`/lookup/${found.certificates[0].serial}`)
+if (await answer(`/api/check?domain=${domain}`)) places.push(`/check?domain=${domain}`)
+
+const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [...flags, '--disable-component-update', '--disable-sync'],
+})
+try {
+  for (const place of places) {
+    for (const width of [360, 768, 1280]) {
+      await Promise.all(
+        (['light', 'dark'] as const).map((theme) => report(`page ${nameOf(place)} ${width} ${theme}`, () => look(browser, place, width, theme))),
+      )
+    }
+  }
+  await report('pages: with the keyboard alone', () => keyboard(browser))
+  await report('pages: by links and back', () => links(browser))
+  await report('pages: mistakes in the look-up', () => lookup(browser))
+  await report('pages: the CA is not there', () => lost(browser))
+} finally {
+  await browser.close()
+}
+process.exitCode = failed > 0 ? 1 : 0
