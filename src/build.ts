@@ -1,26 +1,30 @@
 /** The wiring: everything that the program consists of is made here and handed to what needs it. Nothing else makes anything for others. */
 import { createHash, randomBytes } from 'node:crypto'
-import type { Router } from 'express'
-import { createAcmeRouter } from './acme/router.js'
+import { type AcmeHandler, createAcmeHandler } from './acme/router.js'
 import type { Facts } from './api/facts.js'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
+import { type ConfirmHandler, createConfirmHandler } from './confirm/handler.js'
+import { createAddressBook } from './issuance/addresses.js'
 import { createValidationQueue, type ValidationQueue } from './issuance/challenges.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
 import { type CrlPublisher, createCrlPublisher, crlDefaults } from './issuance/crls.js'
 import type { Ica } from './issuance/ica.js'
+import { createSubscriptions, type Subscriptions } from './issuance/notices.js'
+import { createOutgoing, type Outgoing } from './issuance/outgoing.js'
 import { createPolicies } from './issuance/policies.js'
 import { createResponders, type Responders } from './issuance/responder.js'
 import { createSealer } from './keystore/seal.js'
 import type { Keystore } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
+import type { Transport } from './mail/transport.js'
 import type { Meter } from './metrics.js'
 import type { Issuer, StatusUrls } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
 import { limits } from './server.js'
 import type { ServedCertificate } from './status/ca-certificates.js'
-import { createCrlShelf } from './status/crl-shelf.js'
+import { type CrlShelf, createCrlShelf } from './status/crl-shelf.js'
 import { createFastPath, type FastPath } from './status/fast-path.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
 import { createOcspService, type OcspService } from './status/ocsp.js'
@@ -60,18 +64,26 @@ export type Ca = {
   crls: CrlPublisher
   feed: RevocationFeed
   ocsp: OcspService
+  crlShelf: CrlShelf
   serviceKeys: ServiceKeys
   status: StatusHandler
   fastPath: FastPath
   watch: CrlWatch
   facts: Facts
+  /** The pages behind links in mails. */
+  confirm: ConfirmHandler
+  /** Sends mails by what `serve` opened; null without. */
+  outgoing: Outgoing | null
   /** The ACME side; made last, because its nonces live in the database. */
-  createAcme(): Promise<Router>
+  createAcme(): Promise<AcmeHandler>
 }
+
+/** What the CA is called. */
+export const nameOf = ({ root }: Keystore): string => root.commonName.replace(/ Root$/, '')
 
 /** What anybody may know of this CA. */
 export const factsOf = (config: Config, keystore: Keystore, version: string): Facts => {
-  const { root, intermediate } = keystore
+  const { root, intermediate, users } = keystore
   const certificate = (role: string, der: Uint8Array) => ({
     name: readCertificate(der).commonName ?? role,
     sha256: (createHash('sha256').update(der).digest('hex').toUpperCase().match(/../g) ?? []).join(':'),
@@ -82,15 +94,20 @@ export const factsOf = (config: Config, keystore: Keystore, version: string): Fa
   const crl = (id: string) => statusUrls(config, id, null).crl
   return {
     version,
-    name: root.commonName.replace(/ Root$/, ''),
+    name: nameOf(keystore),
     directory: `${config.url}/acme/directory`,
     root: certificate('root', root.certificate),
     intermediate: certificate('intermediate', intermediate.certificate),
+    users: users && {
+      root: certificate('user-root', users.root.certificate),
+      intermediate: certificate('user-intermediate', users.intermediate.certificate),
+    },
     ocsp: statusUrls(config, intermediate.id, null).ocsp,
     crls: [crl(intermediate.id), ...(root.issuer ? [crl(root.id)] : [])],
     terms: config.termsUrl,
     cps: config.cpsUrl,
     profiles: [...config.profiles.values()].map(({ name, description }) => ({ name, description, isDefault: name === config.defaultProfile })),
+    mail: config.mail.mode === 'on',
     lab: config.lab,
     needsRoot: config.tls.mode === 'own',
   }
@@ -115,14 +132,15 @@ const settingsOf = (config: Config): Ica['settings'] => ({
 const sealingSalt = async (store: Store): Promise<Uint8Array> =>
   Buffer.from(await store.settingOnce('sealing-salt', () => randomBytes(16).toString('base64url')), 'base64url')
 
-/** The pipeline. `afterRevocation` is called when a revocation is durable. */
-export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation']): Ica => {
+/** The pipeline. `afterRevocation` is called when a revocation is durable, `onMail` when a mail that somebody waits for is. */
+export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation'], onMail: () => void = () => undefined): Ica => {
   const { config, clock, log, store, keystore, meter } = core
   const { intermediate, root } = keystore
   const ports = createPorts({ servers: config.dnsServers, lab: config.lab, http01Port: config.http01Port, tlsAlpn01Port: config.tlsAlpn01Port })
   const persist = { clock, issuerDomainNames: config.caaIdentities, accountHashPrefix: `${config.url}/acme/account-hash/` }
   const issuers = [intermediate, ...keystore.retired]
-  const ownKeys = new Set([...issuers, root].map(({ publicKey }) => publicKey.keyId))
+  const users = keystore.users ? [keystore.users.root, keystore.users.intermediate] : []
+  const ownKeys = new Set([...issuers, root, ...users].map(({ publicKey }) => publicKey.keyId))
   return {
     clock,
     log,
@@ -133,16 +151,28 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation']): I
     profiles: config.profiles,
     defaultProfile: config.defaultProfile,
     validators: [http01(ports), dns01(ports), tlsAlpn01(ports), dnsAccount01(ports), dnsPersist01({ ...persist, resolver: ports.resolver })],
+    email:
+      config.mail.mode === 'on'
+        ? { type: 'email-link-01', appliesTo: ({ type }) => type === 'dns', addresses: createAddressBook(ports.resolver, clock), onMail }
+        : null,
     lookUpCaa: ports.resolver.caa,
     accountUri: (id) => `${config.url}/acme/account/${id}`,
     statusUrls: (shard) => statusUrls(config, intermediate.id, shard),
     isOwnKey: (keyId) => ownKeys.has(keyId),
+    weakKeys: config.weakKeys,
     settings: settingsOf(config),
     policies: createPolicies(store, clock),
     sealer: createSealer(core.passphrase, () => sealingSalt(store)),
     afterRevocation,
   }
 }
+
+/** Every issuer whose leaves have OCSP and CRLs: the one that signs for servers first, those before it, the one of users. */
+export const statusIssuers = ({ intermediate, retired, users }: Keystore): Issuer[] => [
+  intermediate,
+  ...retired,
+  ...(users ? [users.intermediate, ...users.retired] : []),
+]
 
 /** The OCSP responders of one of the CA's issuers. */
 export const respondersOf = ({ clock, log, store }: Core, issuer: Issuer, serviceKeys: ServiceKeys, onReplaced?: () => void): Responders =>
@@ -157,18 +187,49 @@ const togetherWithFirst = (all: Responders[]): Responders => ({
 })
 
 /** The certificates that are served below `/ca/`. */
-export const servedCertificates = ({ intermediate, root, retired }: Keystore): ServedCertificate[] => [
+export const servedCertificates = ({ intermediate, root, retired, users }: Keystore): ServedCertificate[] => [
   { id: root.id, role: 'root', der: root.certificate, notBefore: readCertificate(root.certificate).notBefore },
   { id: intermediate.id, role: 'intermediate', der: intermediate.certificate, notBefore: intermediate.notBefore },
   ...retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
+  ...(users
+    ? [
+        { id: users.root.id, role: 'user-root' as const, der: users.root.certificate, notBefore: readCertificate(users.root.certificate).notBefore },
+        {
+          id: users.intermediate.id,
+          role: 'user-intermediate' as const,
+          der: users.intermediate.certificate,
+          notBefore: users.intermediate.notBefore,
+        },
+      ]
+    : []),
 ]
 
-/** Everything that the running CA consists of, not yet started. `onProgress`: told before each list that is published on command. */
-export const buildCa = (core: Core, version: string, onProgress?: (done: number, of: number) => void): Ca => {
+/** What is asked of the database once, when it is needed first. */
+const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined
+      throw error
+    })
+    return made
+  }
+}
+
+/**
+ * Everything that the running CA consists of, not yet started. `onProgress`: told before each list that is published on command. `transport`: by which mails
+ * leave; without, they stay in the outbox.
+ */
+export const buildCa = (
+  core: Core,
+  version: string,
+  { onProgress, transport = null }: { onProgress?: ((done: number, of: number) => void) | undefined; transport?: Transport | null } = {},
+): Ca => {
   const { config, clock, log, store, keystore, passphrase } = core
-  const { intermediate, root, retired } = keystore
+  const { root, users } = keystore
+  const roots = [root.issuer, users?.root.issuer].filter((issuer) => issuer != null)
   const serviceKeys = openServiceKeys(config.dataFolder, passphrase, log)
-  const issuers = [intermediate, ...retired].map((issuer) => ({
+  const issuers = statusIssuers(keystore).map((issuer) => ({
     ...issuer,
     responders: respondersOf(core, issuer, serviceKeys, () => ocsp.clear()),
   }))
@@ -182,7 +243,7 @@ export const buildCa = (core: Core, version: string, onProgress?: (done: number,
     store,
     sources: [
       ...issuers.map((issuer) => ({ issuer, shards, shardUrl: (shard: number) => statusUrls(config, issuer.id, shard).crl })),
-      ...(root.issuer ? [{ issuer: root.issuer, shards: [], shardUrl: () => '' }] : []),
+      ...roots.map((issuer) => ({ issuer, shards: [], shardUrl: () => '' })),
     ],
     onPublished: (crl) => shelf.put(crl),
     ...(onProgress && { onProgress }),
@@ -197,10 +258,14 @@ export const buildCa = (core: Core, version: string, onProgress?: (done: number,
     },
   })
   // A revocation by this process goes the same way as one by another; only sooner.
-  const ica = buildIca(core, (issuerId, serial) => {
-    ocsp.invalidate(issuerId, serial)
-    void feed.poll()
-  })
+  const ica = buildIca(
+    core,
+    (issuerId, serial) => {
+      ocsp.invalidate(issuerId, serial)
+      void feed.poll()
+    },
+    () => outgoing?.kick(),
+  )
   const queue = createValidationQueue(ica)
   const status = createStatusHandler({
     clock,
@@ -217,10 +282,25 @@ export const buildCa = (core: Core, version: string, onProgress?: (done: number,
     expected: [
       ...crls.states().map(({ issuerId, shard }) => ({ issuerId, shard, republishMs: crlDefaults.republishMs })),
       // Made elsewhere and imported.
-      ...(root.issuer ? [] : [{ issuerId: root.id, shard: null, republishMs: null }]),
+      ...[root, ...(users ? [users.root] : [])].filter(({ issuer }) => !issuer).map(({ id }) => ({ issuerId: id, shard: null, republishMs: null })),
     ],
   })
   const facts = factsOf(config, keystore, version)
+  const sender = { name: facts.name, website: config.url }
+  const subscriptions: () => Promise<Subscriptions> = once(() => createSubscriptions(store))
+  const outgoing =
+    transport &&
+    createOutgoing({
+      clock,
+      log,
+      store,
+      metrics: core.meter,
+      sealer: ica.sealer,
+      transport,
+      sender,
+      subscriptions,
+      times: config.lab ? { firstRetry: 2_000 } : {},
+    })
   return {
     ica,
     queue,
@@ -228,11 +308,14 @@ export const buildCa = (core: Core, version: string, onProgress?: (done: number,
     crls,
     feed,
     ocsp,
+    crlShelf: shelf,
     serviceKeys,
     status,
     fastPath,
     watch,
     facts,
-    createAcme: () => createAcmeRouter(ica, queue, config.url),
+    confirm: createConfirmHandler({ ica, ca: sender, subscriptions }),
+    outgoing,
+    createAcme: () => createAcmeHandler(ica, queue, config.url),
   }
 }

@@ -14,6 +14,9 @@ export type Address = { host: string; port: number }
 export type Network = [ipaddr.IPv4 | ipaddr.IPv6, number]
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
+/** Whether this CA writes mails, and which. */
+export const mailModes = ['on', 'notices', 'off'] as const
+
 /** A zod type of text that `read` understands; what `read` throws is the mistake. */
 const text = <T>(read: (value: string) => T) =>
   z.string().transform((value, context): T => {
@@ -136,6 +139,12 @@ const keys = {
     type: text(readDatabase),
     secret: true,
   },
+  ICA_DATA: {
+    purpose: 'Folder for what the program makes for itself: keys of the OCSP responders and of its own https certificate, both encrypted.',
+    standard: 'that of the SQLite file, else `./data`',
+    trust: 'Who has an OCSP key (and the passphrase) can call a revoked certificate good. The same folder for every process of this machine.',
+    type: z.string(),
+  },
   ICA_KEYS: {
     purpose: 'Folder with the keys and certificates of the CA.',
     standard: '`./ca-keys`',
@@ -144,7 +153,7 @@ const keys = {
   },
   ICA_KEY_PASSPHRASE_FILE: {
     purpose: 'File whose first line opens the keys in `ICA_KEYS`.',
-    standard: 'one is generated beside the database, for trying out',
+    standard: 'one is generated in `ICA_DATA`, for trying out',
     trust: 'Keep it on another medium than the keys (systemd credential, secret mount): together they are the CA.',
     type: z.string(),
   },
@@ -172,14 +181,57 @@ const keys = {
     trust: 'As above, with 443 (RFC 8737).',
     type: text(readPort),
   },
+  ICA_DNS_PORT: {
+    purpose: 'Port at which `/api/dns` asks authoritative servers.',
+    standard: '`53`',
+    trust: 'Anything else than 53 is for laboratories. Validation does not use it.',
+    type: text(readPort),
+  },
+  ICA_MAIL: {
+    purpose:
+      '`on`: names can be proven by e-mail (email-link-01), and subscribers get notices. `notices`: the latter alone. `off`: no mail at all. Without `SMTP_URL` mails are kept as files in `mail/` beside the database, which only a laboratory or a CA on loopback may do.',
+    standard: '`on`',
+    trust: 'With `on`, whoever reads the mail of a domain gets certificates for it.',
+    type: z.enum(mailModes, { error: `is none of ${mailModes.join(', ')}` }),
+  },
   SMTP_URL: {
-    purpose: 'Mail server, `smtp://` or `smtps://`, with user and password where it wants them.',
-    standard: 'none: no mail is sent',
+    purpose: 'Mail server, `smtp://` (with STARTTLS, but on loopback) or `smtps://`, with user and password where it wants them.',
+    standard: 'none: mails are kept as files',
     trust: 'Sees the validation links that it carries.',
     type: text(readSmtp),
     secret: true,
   },
-  ICA_MAIL_FROM: { purpose: 'Sender of the mails.', standard: 'needed with `SMTP_URL`', trust: '', type: z.email('is not a mail address') },
+  ICA_MAIL_FROM: {
+    purpose: 'Sender of the mails.',
+    standard: 'needed with `SMTP_URL`',
+    trust: '',
+    type: z.email('is not a mail address'),
+  },
+  ICA_MAIL_BOUNCE: {
+    purpose:
+      'Where bounces go: with `bounce@ica.example.org` every mail has its own `bounce+<id>@ica.example.org`. Pipe what arrives there into `xmpp-ica bounce`.',
+    standard: 'the sender; bounces are not read',
+    trust: '',
+    type: z.email('is not a mail address'),
+  },
+  ICA_DKIM_KEY: {
+    purpose: 'PEM file with the RSA or Ed25519 key that signs mails (DKIM, RFC 6376).',
+    standard: 'none: the mail server signs, or nobody',
+    trust: 'Whoever reads it can sign mails of the domain.',
+    type: z.string(),
+  },
+  ICA_DKIM_SELECTOR: {
+    purpose: 'Selector of that key: its record is at `<selector>._domainkey.<domain>`.',
+    standard: 'needed with `ICA_DKIM_KEY`',
+    trust: '',
+    type: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/i, 'is not a DKIM selector; it is a DNS label like "ica2026"'),
+  },
+  ICA_DKIM_DOMAIN: {
+    purpose: 'Domain that signs.',
+    standard: 'that of `ICA_MAIL_FROM`',
+    trust: '',
+    type: z.string().regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i, 'is not a domain'),
+  },
   ICA_LOG_LEVEL: {
     purpose: `One of ${logLevels.join(', ')}. The log is JSON, one object a line, on stderr.`,
     standard: '`info`',
@@ -203,6 +255,12 @@ const keys = {
     standard: 'the built-in ones',
     trust: 'Decides what certificates of this CA say and how names are proven.',
     type: z.string(),
+  },
+  ICA_WEAK_KEYS: {
+    purpose: 'Files of Debian’s `openssl-blacklist`, separated by commas: RSA keys that anybody can make again (CVE-2008-0166) and that are refused.',
+    standard: 'none',
+    trust: 'A key that is missing there can be certified; one that is there by mistake cannot.',
+    type: text(list),
   },
   ICA_CAA_IDENTITIES: {
     purpose: 'Domain names that allow this CA to issue in a CAA record (RFC 8659), separated by commas.',

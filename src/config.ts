@@ -6,11 +6,21 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import dotenv from 'dotenv'
 import ipaddr from 'ipaddr.js'
-import { type Address, type logLevels, type Network, readNetworks, readValues, unknownKeys, type Values } from './config-keys.js'
+import { type Address, type logLevels, type mailModes, type Network, readNetworks, readValues, unknownKeys, type Values } from './config-keys.js'
 import type { ExternalAccountMode } from './issuance/ica.js'
 import { defaultLimits, type Limits } from './issuance/limits.js'
 import type { Profile } from './pki/profile.js'
+import { readWeakKeyList, type WeakKeyList } from './pki/weak-key-list.js'
 import { readProfiles } from './profiles.js'
+
+export type MailConfig = {
+  mode: (typeof mailModes)[number]
+  from: string
+  bounce: string | null
+  dkim: { keyFile: string; selector: string; domain: string } | null
+  /** Mails may be kept as files where there is no mail server: nobody else relies on this CA. */
+  mayBeKept: boolean
+}
 
 export type Config = {
   /** Base URL of web and ACME, without a slash at the end. */
@@ -26,7 +36,7 @@ export type Config = {
   trustedProxies: Network[]
   metricsFrom: Network[]
   database: string
-  /** Where what the program makes for itself lies beside the database. */
+  /** Where what the program makes for itself lies. */
   dataFolder: string
   keys: string
   passphraseFile: string | null
@@ -34,12 +44,15 @@ export type Config = {
   dnsServers: string[]
   lab: boolean
   http01Port: number
+  dnsPort: number
   tlsAlpn01Port: number
   smtpUrl: string | null
-  mailFrom: string | null
+  mail: MailConfig
   logLevel: (typeof logLevels)[number]
   /** By name, in the order in which they are shown. */
   profiles: ReadonlyMap<string, Profile>
+  /** Lists of RSA keys that are refused. */
+  weakKeys: WeakKeyList
   defaultProfile: string
   caaIdentities: string[]
   termsUrl: string
@@ -130,6 +143,39 @@ const loadProfiles = (file: string | null, mistakes: string[]): ReadonlyMap<stri
   return read.profiles
 }
 
+const loadWeakKeys = (files: string[], mistakes: string[]): WeakKeyList => {
+  const lists = files.flatMap((file) => {
+    try {
+      return [readWeakKeyList(readFileSync(file, 'latin1'))]
+    } catch (error) {
+      mistakes.push(`ICA_WEAK_KEYS: ${file} ${error instanceof RangeError ? '' : 'cannot be read: '}${(error as Error).message}`)
+      return []
+    }
+  })
+  return { size: lists.reduce((sum, { size }) => sum + size, 0), has: (modulus) => lists.some((one) => one.has(modulus)) }
+}
+
+const readMail = (values: Values, url: URL, mistakes: string[], file: (name: string) => string): MailConfig => {
+  const { ICA_MAIL_FROM: from, ICA_DKIM_KEY: key, ICA_DKIM_SELECTOR: selector } = values
+  if (values.SMTP_URL && !from) mistakes.push('ICA_MAIL_FROM: is missing; SMTP_URL needs a sender')
+  if (key && !selector) mistakes.push('ICA_DKIM_SELECTOR: is missing; ICA_DKIM_KEY needs it')
+  if (!key && (selector || values.ICA_DKIM_DOMAIN)) mistakes.push('ICA_DKIM_KEY: is missing; the other settings of DKIM need it')
+  const sender = from ?? `ca@${url.hostname}`
+  return {
+    mode: values.ICA_MAIL ?? 'on',
+    from: sender,
+    bounce: values.ICA_MAIL_BOUNCE ?? null,
+    dkim: key && selector ? { keyFile: file(key), selector, domain: values.ICA_DKIM_DOMAIN ?? sender.slice(sender.lastIndexOf('@') + 1) } : null,
+    mayBeKept: values.ICA_LAB === true || isLoopback(url.hostname),
+  }
+}
+
+/** Why this configuration can't send the mails that it wants to; null where it can, or wants none. */
+export const mailProblem = ({ mail, smtpUrl, url }: Pick<Config, 'mail' | 'smtpUrl' | 'url'>): string | null =>
+  mail.mode === 'off' || smtpUrl !== null || mail.mayBeKept
+    ? null
+    : `SMTP_URL is missing: ${url} is for others, and proves names and tells its subscribers by mail. Set SMTP_URL and ICA_MAIL_FROM, or ICA_MAIL=off.`
+
 /**
  * The configuration that an environment says.
  * @param environment variables by name; empty ones count as not given
@@ -145,11 +191,12 @@ export const parseConfig = (environment: Record<string, string | undefined>, fol
   const database = values.DATABASE_URL ?? 'file:./data/ica.db'
   const databaseFile = database.startsWith('file:') ? file(database.slice('file:'.length)) : null
   const profiles = loadProfiles(values.ICA_PROFILES ? file(values.ICA_PROFILES) : null, mistakes)
+  const weakKeys = loadWeakKeys((values.ICA_WEAK_KEYS ?? []).map(file), mistakes)
   const defaultProfile = values.ICA_DEFAULT_PROFILE ?? 'xmpp-server'
   if (!profiles.has(defaultProfile)) {
     mistakes.push(`ICA_DEFAULT_PROFILE: there is no profile "${defaultProfile}"; there are ${[...profiles.keys()].join(', ')}`)
   }
-  if (values.SMTP_URL && !values.ICA_MAIL_FROM) mistakes.push('ICA_MAIL_FROM: is missing; SMTP_URL needs a sender')
+  const mail = readMail(values, url, mistakes, file)
   if (values.ICA_KEY_PASSPHRASE_FILE && file(values.ICA_KEY_PASSPHRASE_FILE).startsWith(file(values.ICA_KEYS ?? './ca-keys') + path.sep)) {
     mistakes.push('ICA_KEY_PASSPHRASE_FILE: lies in the folder of the keys that it protects; keep it elsewhere')
   }
@@ -164,18 +211,20 @@ export const parseConfig = (environment: Record<string, string | undefined>, fol
     trustedProxies: values.ICA_TRUST_PROXY ?? [],
     metricsFrom: values.ICA_METRICS_FROM ?? readNetworks('127.0.0.0/8, ::1'),
     database: databaseFile ? `file:${databaseFile}` : database,
-    dataFolder: databaseFile ? path.dirname(databaseFile) : file('./data'),
+    dataFolder: values.ICA_DATA ? file(values.ICA_DATA) : databaseFile ? path.dirname(databaseFile) : file('./data'),
     keys: file(values.ICA_KEYS ?? './ca-keys'),
     passphraseFile: values.ICA_KEY_PASSPHRASE_FILE ? file(values.ICA_KEY_PASSPHRASE_FILE) : null,
     dnsServers: values.ICA_DNS_SERVERS ?? [],
     lab: values.ICA_LAB ?? false,
     http01Port: values.ICA_HTTP01_PORT ?? 80,
+    dnsPort: values.ICA_DNS_PORT ?? 53,
     tlsAlpn01Port: values.ICA_TLSALPN01_PORT ?? 443,
     smtpUrl: values.SMTP_URL ?? null,
-    mailFrom: values.ICA_MAIL_FROM ?? null,
+    mail,
     logLevel: values.ICA_LOG_LEVEL ?? 'info',
     profiles,
     defaultProfile,
+    weakKeys,
     caaIdentities: values.ICA_CAA_IDENTITIES ?? [url.hostname],
     termsUrl: values.ICA_TERMS_URL ?? `${url.origin}/terms`,
     cpsUrl: values.ICA_CPS_URL ?? `${url.origin}/cps`,

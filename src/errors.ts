@@ -1,5 +1,7 @@
 /** Every way in which a request can fail, with what the outside sees of it. Problem types: RFC 8555 §6.7, RFC 9773, draft-ietf-acme-profiles. */
 const table = {
+  /** Deactivated by its holder or closed by the operator: RFC 8555 §7.3.6 names the status. */
+  accountClosed: { status: 401, type: 'unauthorized' },
   accountDoesNotExist: { status: 400 },
   alreadyReplaced: { status: 409 },
   alreadyRevoked: { status: 400 },
@@ -45,6 +47,8 @@ export type Problem = {
   detail: string
   status: number
   subproblems?: { type: string; detail: string; identifier: { type: string; value: string } }[]
+  /** RFC 8555 §7.3.3: with userActionRequired, where a person reads what to do. */
+  instance?: string
   /** RFC 8555 §6.2: with badSignatureAlgorithm, the algorithms that are accepted. */
   algorithms?: string[]
 }
@@ -56,11 +60,12 @@ export class IcaError extends Error {
   /** In seconds, for `Retry-After`. */
   readonly retryAfter: number | undefined
   readonly algorithms: string[] | undefined
+  readonly instance: string | undefined
 
   constructor(
     code: ErrorCode,
     detail: string,
-    more: { subproblems?: Subproblem[]; retryAfter?: number; algorithms?: string[]; cause?: unknown } = {},
+    more: { subproblems?: Subproblem[]; retryAfter?: number; algorithms?: string[]; instance?: string; cause?: unknown } = {},
   ) {
     super(detail, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'IcaError'
@@ -68,6 +73,7 @@ export class IcaError extends Error {
     this.subproblems = more.subproblems ?? []
     this.retryAfter = more.retryAfter
     this.algorithms = more.algorithms
+    this.instance = more.instance
   }
 }
 
@@ -88,6 +94,7 @@ export const toProblem = (error: unknown): Problem => {
     type: acmeType(error.code),
     detail: error.message,
     status: httpStatus(error.code),
+    ...(error.instance && { instance: error.instance }),
     ...(error.algorithms && { algorithms: error.algorithms }),
     ...(error.subproblems.length > 0 && {
       subproblems: error.subproblems.map((s) => ({ type: acmeType(s.code), detail: s.detail, identifier: s.identifier })),

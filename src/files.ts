@@ -1,6 +1,18 @@
 /** Writing files so that a crash or a full disk leaves either the whole new file or what was there before. */
 import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 
 /** Makes the entries of a folder durable. */
@@ -19,11 +31,19 @@ export const makePrivateFolder = (folder: string): void => {
   chmodSync(folder, 0o700)
 }
 
+export type FileRights = {
+  /** Exactly these bits, whatever the umask. */
+  mode?: number
+  owner?: { uid: number; gid: number } | null
+}
+
 /** Writes a durable file under a name that nothing else uses, and returns that name. */
-const writeBeside = (file: string, content: string | Uint8Array, mode = 0o600): string => {
+const writeBeside = (file: string, content: string | Uint8Array, { mode, owner }: FileRights = {}): string => {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}`)
-  const handle = openSync(temporary, 'wx', mode)
+  const handle = openSync(temporary, 'wx', 0o600)
   try {
+    if (owner) fchownSync(handle, owner.uid, owner.gid)
+    if (mode !== undefined) fchmodSync(handle, mode)
     writeFileSync(handle, content)
     fsyncSync(handle)
   } catch (error) {
@@ -46,9 +66,9 @@ export const writeNewFile = (file: string, content: string | Uint8Array): void =
   syncFolder(path.dirname(file))
 }
 
-/** Writes or replaces a file in one step; for its owner alone unless `mode` says otherwise. */
-export const replaceFile = (file: string, content: string | Uint8Array, mode?: number): void => {
-  const temporary = writeBeside(file, content, mode)
+/** Writes or replaces a file in one step; for its owner alone unless `rights` say otherwise. */
+export const replaceFile = (file: string, content: string | Uint8Array, rights?: FileRights): void => {
+  const temporary = writeBeside(file, content, rights)
   try {
     renameSync(temporary, file)
   } catch (error) {

@@ -8,6 +8,7 @@ const counters = {
   validations: { help: 'Validation attempts that ended, by challenge type and result', labels: ['type', 'result'] },
   certificates: { help: 'Certificates issued', labels: ['kind', 'profile'] },
   revocations: { help: 'Certificates revoked by this process', labels: ['reason'] },
+  mails: { help: 'Attempts to send a mail, by kind and result', labels: ['kind', 'result'] },
   failures: { help: 'Requests and issuances that failed', labels: ['stage', 'code'] },
 } as const satisfies Record<Parameters<Metrics['count']>[0], { help: string; labels: readonly string[] }>
 

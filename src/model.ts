@@ -24,11 +24,11 @@ export type Account = {
 }
 
 /** Every way of validation that this program knows; which of them a CA offers is decided by its validators and profiles. */
-export const challengeTypes = ['http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01'] as const
+export const challengeTypes = ['http-01', 'dns-01', 'tls-alpn-01', 'dns-account-01', 'dns-persist-01', 'email-link-01'] as const
 export type ChallengeType = (typeof challengeTypes)[number]
 
 /**
- * The order in which challenges are shown: the types of RFCs before those of drafts. uacme gives up at a challenge that it cannot read, so it must meet one that it
+ * The order in which challenges are shown: the types of RFCs before those of drafts, and this CA's own last. uacme gives up at a challenge that it cannot read, so it must meet one that it
  * can solve before.
  */
 export const byChallengeType = (a: { type: ChallengeType }, b: { type: ChallengeType }): number =>
@@ -94,7 +94,10 @@ export type RevocationReason = keyof typeof revocationReasons
 
 export type Revocation = { revokedAt: number; reason: RevocationReason }
 
-export type CertificateKind = 'leaf' | 'responder' | 'server' | 'intermediate'
+export type CertificateKind = 'leaf' | 'responder' | 'server' | 'intermediate' | 'user'
+
+/** The CA certificates: root and intermediates of servers, and those of users (docs/users.md), which never sign for servers. */
+export type IssuerKind = 'root' | 'intermediate' | 'user-root' | 'user-intermediate'
 
 /** A name in an issued certificate, for look-ups. */
 export type CertificateName = { form: 'dNSName' | 'SRVName' | 'XmppAddr'; value: string }

@@ -7,7 +7,7 @@ import { IcaError } from './errors.js'
 import { replaceFile } from './files.js'
 import { files } from './keystore/inventory.js'
 import { createCa } from './keystore-make.js'
-import { explainInventory, inspectKeystore, KeystoreError, openKeystore, openRoot, readPassphrase, readPem } from './keystore-open.js'
+import { type CaKeys, explainInventory, inspectKeystore, KeystoreError, openKeystore, openRoot, readPassphrase, readPem } from './keystore-open.js'
 import { retiredCertificates } from './keystore-rollover.js'
 import type { Log } from './log.js'
 import { createLogging, type Logging, secretsOf } from './logging.js'
@@ -43,7 +43,8 @@ export const openDatabase = async (config: Config, log: Log, create: boolean): P
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
   }
   try {
-    return await openStore({ url: config.database, log })
+    const notices = config.mail.mode === 'off' ? null : { perRecipient: config.limits.noticesPerRecipient }
+    return await openStore({ url: config.database, log, notices })
   } catch (error) {
     const cause = (error as Error).cause instanceof Error ? ` (${((error as Error).cause as Error).message})` : ''
     throw new OperatorError(`The database ${withoutPassword(config.database)} cannot be opened: ${(error as Error).message}${cause}`)
@@ -133,6 +134,16 @@ export const registerIntermediate = async (
   await store.storeCertificate(serial, der, { at, actor, action, subject: `certificate:${serial}`, detail })
 }
 
+/** Makes the certificates of the user CA known to the database. */
+export const registerUsers = async (store: Store, users: CaKeys | null, by: { at: number; actor: string }): Promise<void> => {
+  if (!users) return
+  await store.upsertIssuer({ id: users.root.id, kind: 'user-root', der: users.root.certificate })
+  for (const issuer of [users.intermediate, ...users.retired]) {
+    await store.upsertIssuer({ id: issuer.id, kind: 'user-intermediate', der: issuer.certificate })
+    await registerIntermediate(store, users.root, issuer.certificate, by)
+  }
+}
+
 /** Makes the CA certificates known to the database, and leaves a trace that the keys were opened. */
 const register = async ({ clock, store, keystore }: Core, who: { actor: string; purpose: string }): Promise<void> => {
   const { root, intermediate } = keystore
@@ -144,6 +155,7 @@ const register = async ({ clock, store, keystore }: Core, who: { actor: string; 
     // Below another intermediate of somebody else it is not the root that could revoke it.
     if (issuer.chain.length === 1) await registerIntermediate(store, root, issuer.certificate, { at, actor: who.actor })
   }
+  await registerUsers(store, keystore.users, { at, actor: who.actor })
   await store.audit(audit('key.opened', `issuer:${intermediate.id}`, { purpose: who.purpose, root: root.issuer !== null }))
 }
 

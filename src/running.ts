@@ -1,11 +1,14 @@
 /** The running program: what is started in which order, what comes round, and the way down. */
-
-import { createApiHandler } from './api/api.js'
 import type { Ca, Core } from './build.js'
+import { expireLinks } from './issuance/confirm.js'
+import { profileOf } from './issuance/issue.js'
+import { issuerTrouble } from './issuance/issuer-standing.js'
 import { createMaintenance } from './issuance/maintenance.js'
+import { tellOfExpiries } from './issuance/notices.js'
 import { resumeOrders } from './issuance/orders.js'
 import { revokeCompromisedKeys } from './issuance/revocation.js'
 import { createPages } from './pages.js'
+import { buildPublicApi } from './public-api.js'
 import { type Listener, openDoor } from './server.js'
 import { type CertificateSource, certificateFromFiles, ownCertificate } from './server-certificate.js'
 import { createTasks } from './tasks.js'
@@ -33,10 +36,11 @@ const certificateSource = async (core: Core, ca: Ca): Promise<CertificateSource 
   return tls.mode === 'files' ? certificateFromFiles(tls) : ownCertificate(core.config, ca.ica, ca.serviceKeys)
 }
 
-/** What /readyz says. The database's answer is kept for a second, because anybody may ask. */
+/** What /readyz says. What the database answers is kept for a second, because anybody may ask. */
 const createReadiness = ({ clock, store }: Core, ca: Ca) => {
   let asked = 0
   let database: Promise<string> = Promise.resolve('not asked yet')
+  let issuer: Promise<string> = Promise.resolve('not asked yet')
   let stopping = false
   const ping = (): Promise<string> =>
     store.ping().then(
@@ -52,12 +56,18 @@ const createReadiness = ({ clock, store }: Core, ca: Ca) => {
       if (now - asked >= second) {
         asked = now
         database = ping()
+        const { validityMs } = profileOf(ca.ica, ca.ica.defaultProfile)
+        // Without the database it says so above, and nothing is known against the issuer.
+        issuer = issuerTrouble(ca.ica, now + validityMs).then(
+          (trouble) => trouble ?? 'ok',
+          () => 'ok',
+        )
       }
       const standings = ca.watch.standings()
       const overdue = standings.filter(({ state, republishMs }) => state === 'out' && republishMs !== null)
       const checks = {
         database: await database,
-        issuer: ca.ica.issuer.notAfter > now ? 'ok' : 'the intermediate certificate has expired',
+        issuer: await issuer,
         ocsp: ca.responders.current(now) ? 'ok' : 'there is no valid OCSP responder',
         crl: overdue.length === 0 ? 'ok' : `${overdue.length} CRLs are not published or out of date`,
         server: stopping ? 'stopping' : 'ok',
@@ -85,6 +95,12 @@ const watchMoments = (core: Core, ca: Ca): void => {
   }))
 }
 
+/** Whether a list of this CA was never made: at the first start, or where that was cut short. */
+const lacksCrls = async ({ store }: Core, ca: Ca): Promise<boolean> => {
+  const known = new Set((await store.crlFacts()).map(({ issuerId, shard }) => `${issuerId}/${shard}`))
+  return ca.crls.states().some(({ issuerId, shard }) => !known.has(`${issuerId}/${shard}`))
+}
+
 /** Starts everything. `webFolder` has the built page. Rejects with ListenError, with everything closed but the database. */
 export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Running> => {
   const { config, clock, log, store, meter } = core
@@ -92,7 +108,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   await ca.responders.maintain()
   await ca.feed.poll()
   // A new CA has its lists before anybody can ask for them; an old one goes on with those it has while new ones are made.
-  if (!(await store.currentCrl(ca.ica.issuer.id, null))) await ca.crls.publishDue()
+  if (await lacksCrls(core, ca)) await ca.crls.publishDue()
   await ca.watch.look()
   const source = await certificateSource(core, ca)
   const webDeps = {
@@ -100,8 +116,9 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
     log,
     meter,
     acme: await ca.createAcme(),
-    api: createApiHandler(ca.facts),
+    api: buildPublicApi(core, ca),
     pages: createPages(webFolder),
+    confirm: ca.confirm,
     status: ca.status,
     readiness: readiness.ask,
   }
@@ -127,6 +144,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   }
   watchMoments(core, ca)
   ca.queue.start()
+  ca.outgoing?.start()
 
   const tasks = createTasks(log)
   tasks.every('publish CRLs', minute, () => ca.crls.publishDue().then(() => ca.watch.look()), 0)
@@ -146,6 +164,11 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
     0,
   )
   tasks.every('resume orders', 5 * second, () => resumeOrders(ca.ica, clock.now() - stalledAfterMs), 0)
+  tasks.every('unanswered mails', 30 * second, () => expireLinks(ca.ica), 0)
+  if (config.mail.mode !== 'off') {
+    const notices = { perRecipient: config.limits.noticesPerRecipient }
+    tasks.every('certificates that expire', minute, () => tellOfExpiries(ca.ica, notices), 10 * second)
+  }
   const maintain = createMaintenance(store, log)
   tasks.every('clean up', 10 * minute, () => maintain(clock.now()))
   if (source) {
@@ -161,7 +184,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   const stop = async (): Promise<void> => {
     readiness.stopping()
     await Promise.all(listeners.map((listener) => listener.close(requestGraceMs)))
-    await Promise.all([tasks.stop(), ca.queue.stop(), ca.crls.stop()])
+    await Promise.all([tasks.stop(), ca.queue.stop(), ca.crls.stop(), ca.outgoing?.stop()])
     await store.close()
   }
   return {

@@ -50,7 +50,7 @@ const explain = (door: Door, error: NodeJS.ErrnoException): ListenError => {
   const place = show(door.address.host, door.address.port)
   const key = door.name === 'status' ? 'ICA_STATUS_LISTEN' : 'ICA_LISTEN'
   const reasons: Record<string, string> = {
-    EADDRINUSE: `another program listens there. Stop it, or choose another port (${key})`,
+    EADDRINUSE: `another program listens there, perhaps this CA already. Stop it, or choose another port (${key})`,
     EACCES: `this user may not use ports below 1024. Let systemd pass CAP_NET_BIND_SERVICE, use a reverse proxy, or choose another port (${key})`,
     EADDRNOTAVAIL: `this machine does not have that address (${key})`,
     ENOTFOUND: `that host name has no address (${key})`,
@@ -123,16 +123,23 @@ const putBefore = (fastPath: FastPath, server: Server): void => {
   server.on('connection', (socket: Socket) => fastPath.accept(socket, (given) => serve.call(server, given)))
 }
 
+/** What is said, in ASCII, of requests that node:http refuses before anybody sees them. */
+const refusals: Record<string, [string, string]> = {
+  HPE_HEADER_OVERFLOW: [
+    '431 Request Header Fields Too Large',
+    'The address or the header fields of this request are too long. In a browser: delete the cookies of this site, and of others on its host.\n',
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not arrive in time. Send it again.\n'],
+}
+
 const createServerFor = (door: Door, options: ServerOptions, log: Log): Server | HttpsServer => {
   const server = door.tls ? createHttpsServer({ ...options, ...tlsDefaults, ...door.tls }, door.handler) : createHttpServer(options, door.handler)
   server.maxHeadersCount = limits.maxHeadersCount
   if (door.fastPath && !door.tls) putBefore(door.fastPath, server)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
-    socket.end(
-      `HTTP/1.1 ${error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? '408 Request Timeout' : status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
-    )
+    const [status, text] = refusals[error.code ?? ''] ?? ['400 Bad Request', 'This is not a request of HTTP/1.1.\n']
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${text.length}\r\n\r\n${text}`)
   })
   server.on('error', (error) => log.error({ err: error, door: door.name }, 'listener failed'))
   return server

@@ -1,13 +1,14 @@
-/** The web side: which path goes where, what every answer carries, who may ask. ACME goes to Express; everything else is answered here. */
+/** The web side: which path goes where, what every answer carries, who may ask. */
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import express, { type Router } from 'express'
+import type { AcmeHandler } from './acme/router.js'
 import type { Config } from './config.js'
+import { type ConfirmHandler, loggedPath } from './confirm/handler.js'
 import type { Log } from './log.js'
 import type { Meter } from './metrics.js'
 import { clientAddress, isWithin } from './networks.js'
 
-type PathHandler = (req: IncomingMessage, res: ServerResponse, path: string) => boolean
+type PathHandler = (req: IncomingMessage, res: ServerResponse, path: string, address: string | undefined) => boolean
 
 /** Whether the CA can do its work; `checks` says of each part `ok` or what is wrong. */
 export type Readiness = { ready: boolean; checks: Record<string, string>; warnings?: string[] }
@@ -16,9 +17,10 @@ export type WebDeps = {
   config: Pick<Config, 'url' | 'trustedProxies' | 'metricsFrom' | 'oneListener'>
   log: Log
   meter: Meter
-  acme: Router
+  acme: AcmeHandler
   api: PathHandler
   pages: PathHandler
+  confirm: ConfirmHandler
   status: (req: IncomingMessage, res: ServerResponse) => boolean
   readiness(): Promise<Readiness>
 }
@@ -39,6 +41,7 @@ const securityHeaders: [string, string][] = [
 const routeOf = (path: string): string => {
   const first = path.split('/', 3)
   if (first[1] === 'acme') return `acme/${/^[a-z-]{1,20}$/.test(first[2] ?? '') ? first[2] : 'other'}`
+  if (first[1] === 'confirm' || first[1] === 'unsubscribe') return first[1]
   return first[1] === 'api' ? 'api' : ['/healthz', '/readyz', '/metrics'].includes(path) ? path.slice(1) : 'page'
 }
 
@@ -55,14 +58,6 @@ const isStatusPath = (path: string): boolean => /^\/(ocsp(\/|$)|crl\/|ca\/)/.tes
 const sendText = (req: IncomingMessage, res: ServerResponse, status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
   res.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text), 'Cache-Control': 'no-store' })
   res.end(req.method === 'HEAD' ? undefined : text)
-}
-
-const createAcmeApp = ({ config, acme }: WebDeps): RequestListener => {
-  const app = express()
-  app.disable('x-powered-by').disable('etag')
-  app.set('trust proxy', (address: string) => isWithin(config.trustedProxies, address))
-  app.use('/acme', acme)
-  return app
 }
 
 /** The paths that watch the program itself. */
@@ -83,20 +78,26 @@ const createOperations = (deps: Pick<WebDeps, 'config' | 'meter' | 'readiness'>)
 
 /** The listener of the web side; with one listener for both sides the status side is asked first, being the hotter. */
 export const createWebListener = (deps: WebDeps): RequestListener => {
-  const { config, log, meter, api, pages, status } = deps
-  const app = createAcmeApp(deps)
+  const { config, log, meter, acme, api, pages, confirm, status } = deps
   const operations = createOperations(deps)
   const run = randomBytes(4).toString('hex')
   let count = 0
 
-  const route = async (req: IncomingMessage, res: ServerResponse, path: string, address: string | undefined): Promise<void> => {
-    const operation = operations(req, res, path, address)
+  const route = async (
+    req: IncomingMessage,
+    res: ServerResponse,
+    path: string,
+    from: { address: string | undefined; requestId: string },
+  ): Promise<void> => {
+    const operation = operations(req, res, path, from.address)
     if (operation) return operation
     if (config.trustedProxies.length > 0 && !isWithin(config.trustedProxies, req.socket.remoteAddress)) {
       return sendText(req, res, 403, `This side is served through a proxy: use ${config.url}\n`)
     }
-    if (path.startsWith('/acme/')) return void app(req, res)
-    if (api(req, res, path) || pages(req, res, path)) return
+    if (path.startsWith('/acme/')) return acme(req, res, from)
+    const confirmation = confirm(req, res, path, from)
+    if (confirmation) return confirmation
+    if (api(req, res, path, from.address) || pages(req, res, path, from.address)) return
     sendText(req, res, 404, `There is nothing here. ${config.url}/ says what this is.\n`)
   }
 
@@ -105,18 +106,19 @@ export const createWebListener = (deps: WebDeps): RequestListener => {
     const path = pathOf(req)
     const address = clientAddress(config.trustedProxies, req.socket.remoteAddress, req.headers['x-forwarded-for'])
     const requestId = `${run}-${(++count).toString(36)}`
-    res.setHeader('X-Request-Id', requestId)
-    // ACME answers are data for programs, and many.
-    if (path.startsWith('/acme/')) res.setHeader('X-Content-Type-Options', 'nosniff')
-    else for (const [name, value] of securityHeaders) res.setHeader(name, value)
+    // ACME answers are data for programs, and many: they have their own headers.
+    if (!path.startsWith('/acme/')) {
+      res.setHeader('X-Request-Id', requestId)
+      for (const [name, value] of securityHeaders) res.setHeader(name, value)
+    }
     res.once('close', () => {
       const ms = performance.now() - began
       const name = routeOf(path)
       meter.request(name.startsWith('acme/') && !knownAcme.test(name) ? 'acme/other' : name, res.statusCode, ms / 1000)
       const fields = {
-        requestId: res.getHeader('X-Request-Id'),
+        requestId,
         method: req.method,
-        path,
+        path: loggedPath(path),
         status: res.statusCode,
         ms: Math.round(ms * 10) / 10,
         address,
@@ -124,8 +126,8 @@ export const createWebListener = (deps: WebDeps): RequestListener => {
       if (name === 'healthz' || name === 'readyz' || name === 'metrics') log.debug(fields, 'request')
       else log.info(res.writableFinished ? fields : { ...fields, aborted: true }, 'request')
     })
-    route(req, res, path, address).catch((error: unknown) => {
-      log.error({ err: error, requestId, path }, 'a request failed')
+    route(req, res, path, { address, requestId }).catch((error: unknown) => {
+      log.error({ err: error, requestId, path: loggedPath(path) }, 'a request failed')
       if (res.headersSent) res.destroy()
       else sendText(req, res, 500, 'The request could not be served. Try again.\n')
     })

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
-import { ConfigError, parseConfig, readEnvironment, withoutPassword } from '../src/config.js'
+import { ConfigError, mailProblem, parseConfig, readEnvironment, withoutPassword } from '../src/config.js'
 import { configKeys, configTable } from '../src/config-keys.js'
 
 const parse = (environment: Record<string, string>) => parseConfig(environment, '/srv/ica')
@@ -52,6 +52,13 @@ describe('configuration', () => {
     assert.equal(config.logLevel, 'info')
     assert.equal(config.termsUrl, 'http://localhost:8080/terms')
     assert.deepEqual(config.caaIdentities, ['localhost'])
+  })
+
+  it('has a folder for what it makes for itself', () => {
+    assert.equal(parse({ DATABASE_URL: 'file:/var/lib/ica/ica.db' }).dataFolder, '/var/lib/ica')
+    assert.equal(parse({ DATABASE_URL: 'postgresql://ica@localhost/ica' }).dataFolder, '/srv/ica/data')
+    assert.equal(parse({ DATABASE_URL: 'postgresql://ica@localhost/ica', ICA_DATA: '/var/lib/ica' }).dataFolder, '/var/lib/ica')
+    assert.equal(parse({ ICA_DATA: 'own' }).dataFolder, '/srv/ica/own')
   })
 
   const places: [string, Record<string, string>, Partial<ReturnType<typeof listeners>>][] = [
@@ -127,6 +134,11 @@ describe('configuration', () => {
     [{ ICA_HTTP01_PORT: 'http' }, /^ICA_HTTP01_PORT: "http" is not a port/],
     [{ SMTP_URL: 'localhost:25' }, /^SMTP_URL: is not a mail server/],
     [{ SMTP_URL: 'smtp://localhost:25' }, /^ICA_MAIL_FROM: is missing/],
+    [{ ICA_MAIL: 'maybe' }, /^ICA_MAIL: is none of on, notices, off/],
+    [{ ICA_MAIL_BOUNCE: 'nobody' }, /^ICA_MAIL_BOUNCE: is not a mail address/],
+    [{ ICA_DKIM_KEY: 'dkim.pem' }, /^ICA_DKIM_SELECTOR: is missing/],
+    [{ ICA_DKIM_SELECTOR: 's1' }, /^ICA_DKIM_KEY: is missing/],
+    [{ ICA_DKIM_SELECTOR: 's1;x' }, /^ICA_DKIM_SELECTOR: is not a DKIM selector/],
     [{ ICA_MAIL_FROM: 'ica' }, /^ICA_MAIL_FROM: is not a mail address/],
     [{ ICA_LOG_LEVEL: 'loud' }, /^ICA_LOG_LEVEL: is none of trace/],
     [{ ICA_DEFAULT_PROFILE: 'web' }, /^ICA_DEFAULT_PROFILE: there is no profile "web"; there are xmpp-server, xmpp-server-3920/],
@@ -198,5 +210,30 @@ describe('configuration', () => {
       readFileSync(readme, 'utf8').includes(configTable()),
       'the table in README.md differs: replace it by what "xmpp-ica config --markdown" prints',
     )
+  })
+})
+
+describe('mail', () => {
+  const others = { ICA_URL: 'https://ica.example.org' }
+  const smtp = { SMTP_URL: 'smtps://u:p@mail.example.org', ICA_MAIL_FROM: 'ca@ica.example.org' }
+
+  it('is needed by a CA for others, unless it says that it wants none', () => {
+    const fine: Record<string, string>[] = [
+      {},
+      { ICA_URL: 'https://127.0.0.1:8443' },
+      { ...others, ICA_LAB: '1' },
+      { ...others, ICA_MAIL: 'off' },
+      { ...others, ...smtp },
+    ]
+    for (const environment of fine) assert.equal(mailProblem(parse(environment)), null)
+    const lacking: Record<string, string>[] = [others, { ...others, ICA_MAIL: 'notices' }, { ...others, ICA_TRUST_PROXY: '127.0.0.1' }]
+    for (const environment of lacking)
+      assert.match(mailProblem(parse(environment)) ?? '', /^SMTP_URL is missing: https:\/\/ica\.example\.org .* ICA_MAIL=off\.$/)
+  })
+
+  it('has a sender, and signs for its domain', () => {
+    assert.equal(parse(others).mail.from, 'ca@ica.example.org')
+    const { mail } = parse({ ...others, ...smtp, ICA_DKIM_KEY: 'dkim.pem', ICA_DKIM_SELECTOR: 's1' })
+    assert.deepEqual(mail.dkim, { keyFile: '/srv/ica/dkim.pem', selector: 's1', domain: 'ica.example.org' })
   })
 })

@@ -9,17 +9,19 @@ const src = fileURLToPath(new URL('../src', import.meta.url))
 
 /** Files and folders by rank; what is not named here is of rank 4: it wires, configures, listens, talks to people. */
 const ranks: [rank: number, places: string[]][] = [
-  [0, ['errors.ts', 'identifier.ts', 'idna.ts', 'model.ts', 'clock.ts', 'log.ts']],
-  [1, ['pki', 'validation', 'store', 'keystore']],
-  [2, ['issuance']],
-  [3, ['acme', 'status', 'api']],
+  [0, ['errors.ts', 'identifier.ts', 'idna.ts', 'jid.ts', 'model.ts', 'clock.ts', 'log.ts']],
+  [1, ['pki', 'validation', 'store', 'keystore', 'mail']],
+  [2, ['issuance', 'check']],
+  [3, ['acme', 'status', 'api', 'confirm']],
 ]
 const top = 4
 
 /** Libraries with one place where they may be used. */
 const owned: [library: RegExp, place: string][] = [
   [/^(@peculiar\/|pkijs$|asn1js$|reflect-metadata$)/, 'pki'],
+  [/^sax$/, 'check'],
   [/^(@prisma\/|prisma$|libsql$|@libsql\/|pg$)/, 'store'],
+  [/^nodemailer(\/|$)/, 'mail'],
 ]
 
 /** What only rank 4 may do, with those that may do it all the same and why. */
@@ -32,6 +34,7 @@ const forbidden: { what: string; pattern: RegExp; except: Record<string, string>
     except: {
       'store/migrations.ts': 'the migrations are part of the program, not of its surroundings',
       'store/sqlite.ts': 'the database is a file, and must be for its owner alone before anything is in it',
+      'store/wal-sync.ts': 'a commit is durable when its log is',
     },
   },
 ]

@@ -21,6 +21,16 @@ describe('log', () => {
     assert.doesNotMatch(lines.at(-1) ?? '', /[ptca]-1234567/)
   })
 
+  it('hides them in lists, in errors and in what a child has always, and changes nothing that it was given', () => {
+    const given = { list: [{ token: 't-1234567', kept: 1 }] }
+    const error = Object.assign(new Error('no'), { password: 'e-1234567' })
+    log.child({ secret: 's-1234567' }).error({ ...given, err: error, note: 'here' }, 'x')
+    assert.doesNotMatch(lines.at(-1) ?? '', /[tes]-1234567/)
+    assert.deepEqual(last().list, [{ token: '[hidden]', kept: 1 }])
+    assert.deepEqual([last().err.message, last().err.type, last().note], ['no', 'Error', 'here'])
+    assert.deepEqual([given.list[0]?.token, error.password], ['t-1234567', 'e-1234567'])
+  })
+
   it('hides secrets by value, in messages, errors and stack traces too', () => {
     const config = parseConfig(
       { DATABASE_URL: 'postgresql://ica:s3cr%22et@db/ica', SMTP_URL: 'smtp://u:m%40ilpass@h', ICA_MAIL_FROM: 'a@b.example' },

@@ -106,14 +106,14 @@ const show = async (what: string, options: { json?: true; limit: number }): Prom
   })
 }
 
-/** What a certificate of another CA says. */
-const foreignDetail = (d: Description, now: number): string => {
+/** What a certificate says that is not in the list of those issued. `whose`: of which CA it is. */
+const foreignDetail = (d: Description, whose: string, now: number): string => {
   const forms = [...new Set(d.names.map(({ form }) => form))]
   const entries: [string, string | string[]][] = [
     ['subject', d.subject || '-'],
     ['issuer', d.issuer],
     ['serial', d.serial],
-    ['status', `not of this CA; ${now > d.notAfter ? 'expired' : now < d.notBefore ? 'not valid yet' : 'within its validity'}`],
+    ['status', `${whose}; ${now > d.notAfter ? 'expired' : now < d.notBefore ? 'not valid yet' : 'within its validity'}`],
     ...forms.map((form): [string, string[]] => [form, d.names.filter((name) => name.form === form).map(({ value }) => value)]),
     ['valid', `${when(d.notBefore)} to ${when(d.notAfter)}`],
     ['CA', d.isCa ? `yes${d.pathLength === null ? '' : `, path length ${d.pathLength}`}` : 'no'],
@@ -133,7 +133,9 @@ const showFile = async (file: string, options: { json?: true }): Promise<void> =
   const config = readConfig()
   // Files of others can be read without a CA.
   const none = config.database.startsWith('file:') && !existsSync(config.database.slice('file:'.length))
-  const known = none ? ders.map(() => null) : await withStore((store) => Promise.all(ders.map((der) => store.certificateByDer(der))))
+  const { known, issuers } = none
+    ? { known: ders.map(() => null), issuers: [] }
+    : await withStore(async (store) => ({ known: await Promise.all(ders.map((der) => store.certificateByDer(der))), issuers: await store.issuers() }))
   const { describeCertificate } = await import('../pki/describe.js')
   const described = async (der: Uint8Array): Promise<Description> => {
     try {
@@ -151,9 +153,16 @@ const showFile = async (file: string, options: { json?: true }): Promise<void> =
       values.push(toJson(ours, now))
     } else {
       const foreign = await described(der)
-      texts.push(`${foreignDetail(foreign, now)}\n`)
+      // The root is signed elsewhere, or by itself: it is no row of the list.
+      const isRoot = issuers.some((issuer) => issuer.kind === 'root' && Buffer.compare(issuer.der, der) === 0)
+      texts.push(`${foreignDetail(foreign, isRoot ? 'the root of this CA' : 'not of this CA', now)}\n`)
       const { notBefore, notAfter, ...rest } = foreign
-      values.push({ ...rest, status: 'foreign', notBefore: new Date(notBefore).toISOString(), notAfter: new Date(notAfter).toISOString() })
+      values.push({
+        ...rest,
+        status: isRoot ? 'root' : 'foreign',
+        notBefore: new Date(notBefore).toISOString(),
+        notAfter: new Date(notAfter).toISOString(),
+      })
     }
   }
   if (options.json) printJson(values)

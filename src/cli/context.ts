@@ -63,6 +63,26 @@ export const isRootAlone = (): boolean => {
   return inventory.state === 'incomplete' && inventory.rootOnly && inventory.present.includes('root.key')
 }
 
+/** What the system said of a file, by the code of its error. */
+const fileProblems: Record<string, string> = {
+  EACCES: 'this user has no right to it',
+  EPERM: 'this user has no right to it',
+  EEXIST: 'something else of this name is in the way',
+  ENOTDIR: 'a part of this path is a file, where a folder is expected',
+  EISDIR: 'this is a folder, where a file is expected',
+  ENOENT: 'there is no such file or folder',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of this user is used up',
+  EROFS: 'the file system is read-only',
+}
+
+/** A file that cannot be used, in words; null for any other error. */
+const explainFile = (error: unknown): string | null => {
+  const { code = '', syscall = '', path } = error as NodeJS.ErrnoException
+  const problem = fileProblems[code]
+  return error instanceof Error && path && problem ? `${path}: ${problem} (${code} at ${syscall}).` : null
+}
+
 /** What an error says to the person at the terminal; null for one that is a fault of the program. */
 export const explain = (error: unknown): string | null => {
   if (error instanceof ConfigError) {
@@ -71,5 +91,5 @@ export const explain = (error: unknown): string | null => {
     return `${head}\n${mistakes.map((line) => `  ${line}`).join('\n')}\nEach setting is explained by: xmpp-ica config --help`
   }
   const known = [OperatorError, KeystoreError, ListenError, IcaError].some((kind) => error instanceof kind)
-  return known ? (error as Error).message : null
+  return known ? (error as Error).message : explainFile(error)
 }

@@ -6,6 +6,7 @@ import { IcaError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { importCrl } from '../issuance/crl-import.js'
 import { OperatorError, type RootCore, version } from '../open.js'
+import { readCertificate } from '../pki/read-certificate.js'
 import { caResources, type ServedCertificate } from '../status/ca-certificates.js'
 import type { CrlRow } from '../store/store.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
@@ -18,10 +19,21 @@ type Listed = { name: string; issuerId: string; shard: number | null; crl: CrlRo
 
 /** Every CRL that this CA should have, the root's at any rate, with what is published of it. */
 const read = (core: Core): Promise<Listed[]> => {
-  const { root, intermediate } = core.keystore
+  const { root, intermediate, users } = core.keystore
   const lists = buildCa(core, version).crls.states()
-  if (!lists.some(({ issuerId }) => issuerId === root.id)) lists.push({ issuerId: root.id, shard: null } as (typeof lists)[number])
-  const nameOf = (issuerId: string): string => (issuerId === root.id ? 'root' : issuerId === intermediate.id ? 'intermediate' : issuerId)
+  for (const { id } of users ? [root, users.root] : [root])
+    if (!lists.some(({ issuerId }) => issuerId === id)) lists.push({ issuerId: id, shard: null } as (typeof lists)[number])
+  const names = new Map([
+    [root.id, 'root'],
+    [intermediate.id, 'intermediate'],
+    ...(users
+      ? ([
+          [users.root.id, 'user-root'],
+          [users.intermediate.id, 'user-intermediate'],
+        ] as const)
+      : []),
+  ])
+  const nameOf = (issuerId: string): string => names.get(issuerId) ?? issuerId
   return Promise.all(
     lists.map(async ({ issuerId, shard }) => ({
       name: `${nameOf(issuerId)}${shard === null ? '' : `-${shard}`}`,
@@ -44,7 +56,7 @@ const write = (out: string, lists: Listed[], certificates: ServedCertificate[]):
   for (const [file, content] of files) {
     const target = path.join(out, file)
     mkdirSync(path.dirname(target), { recursive: true })
-    replaceFile(target, content, 0o644)
+    replaceFile(target, content, { mode: 0o644 })
   }
   say(`Written to ${out}: ${files.size} files in crl/ and ca/, to be served below the address in ICA_STATUS_URL.`)
 }
@@ -82,14 +94,21 @@ const present = (lists: Listed[], now: number, { out, json }: Options, certifica
   print(table(['CRL', 'state', 'number', 'this update', 'next update', 'bytes'], rows))
 }
 
-/** Takes over the root's CRL. `root` is its certificate. */
-const take = async (
-  core: Pick<Core, 'clock' | 'store'>,
-  root: { id: string; certificate: Uint8Array; notAfter: number },
-  file: string,
-): Promise<void> => {
+type Root = { id: string; certificate: Uint8Array; notAfter: number }
+
+/** The one whose CRL it says to be; the first for what is of none, to be refused with its name. */
+const rootOf = async (roots: readonly [Root, ...Root[]], bytes: Uint8Array): Promise<Root> => {
+  const { crlIssuer } = await import('../pki/read-crl.js')
+  const issuer = crlIssuer(bytes)
+  return roots.find(({ certificate }) => Buffer.compare(readCertificate(certificate).subject, issuer) === 0) ?? roots[0]
+}
+
+/** Takes over the CRL of one of these roots. */
+const take = async (core: Pick<Core, 'clock' | 'store'>, roots: readonly [Root, ...Root[]], file: string): Promise<void> => {
   try {
-    const { number, nextUpdate, entries } = await importCrl(core, root, readFileSync(file), { actor: operator() })
+    const bytes = readFileSync(file)
+    const root = await rootOf(roots, bytes)
+    const { number, nextUpdate, entries } = await importCrl(core, root, bytes, { actor: operator() })
     say(`Imported: number ${number}, ${entries} revoked, the next one is due before ${when(nextUpdate)}. The running CA serves it in a few seconds.`)
   } catch (error) {
     if (error instanceof IcaError || (error as NodeJS.ErrnoException).code) throw new OperatorError(`${file}: ${(error as Error).message}`)
@@ -100,7 +119,7 @@ const take = async (
 const ofRootAlone = (options: Options): Promise<void> =>
   withRoot('crl', async (core: RootCore) => {
     const { root, store, clock } = core
-    if (options.import !== undefined) await take(core, root, options.import)
+    if (options.import !== undefined) await take(core, [root], options.import)
     else if (!options.show) {
       await publishRootCrl(core, options.days)
       say('Published.')
@@ -113,9 +132,10 @@ const crl = (options: Options): Promise<void> =>
   isRootAlone()
     ? ofRootAlone(options)
     : withCore('crl', async (core) => {
-        if (options.import !== undefined) await take(core, core.keystore.root, options.import)
+        const { root, users } = core.keystore
+        if (options.import !== undefined) await take(core, users ? [root, users.root] : [root], options.import)
         else if (!options.show) {
-          await buildCa(core, version, progress()).crls.publishAll()
+          await buildCa(core, version, { onProgress: progress() }).crls.publishAll()
           say('Published.')
         }
         present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))

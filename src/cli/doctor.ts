@@ -3,7 +3,7 @@ import { existsSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Command } from 'commander'
 import { statusUrls } from '../build.js'
-import { type Config, ConfigError, withoutPassword } from '../config.js'
+import { type Config, ConfigError, mailProblem, withoutPassword } from '../config.js'
 import type { Address } from '../config-keys.js'
 import { explainInventory, inspectKeystore, type Keystore, openKeystore, readPassphrase } from '../keystore-open.js'
 import { boundRoot, openDatabase, readConfig } from '../open.js'
@@ -172,6 +172,8 @@ const doctor = async (options: { json?: true }): Promise<void> => {
     config = readConfig()
     report('configuration', 'ok', `${config.url}, status at ${config.statusUrl}`)
     if (config.lab) report('configuration', 'warning', 'ICA_LAB=1: private addresses may be validated. Not for a CA that anybody relies on.')
+    const mail = mailProblem(config)
+    if (mail) report('configuration', 'error', mail)
     if (config.http01Port !== 80)
       report('configuration', 'warning', `http-01 connects to port ${config.http01Port}: anything but 80 proves less than RFC 8555 asks for.`)
   } catch (error) {

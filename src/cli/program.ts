@@ -1,9 +1,12 @@
 import { Command } from 'commander'
 import { version } from '../open.js'
 import { addAccount } from './account.js'
+import { addBounce } from './bounce.js'
 import { addCertificates } from './certificates.js'
+import { addCheck } from './check.js'
 import { addConfig } from './config.js'
 import { addCrl } from './crl.js'
+import { addDeploy } from './deploy.js'
 import { addDoctor } from './doctor.js'
 import { addEab } from './eab.js'
 import { addInit } from './init.js'
@@ -14,6 +17,7 @@ import { addRenewal } from './renewal.js'
 import { addResponder } from './responder.js'
 import { addRevoke } from './revoke.js'
 import { addServe } from './serve.js'
+import { addUser } from './user.js'
 
 /** The command line. Parsing throws CommanderError instead of ending the process. */
 export const createProgram = (): Command => {
@@ -31,12 +35,16 @@ export const createProgram = (): Command => {
     addRenewal,
     addAccount,
     addEab,
+    addUser,
     addPolicy,
     addLimit,
     addKey,
     addCrl,
     addResponder,
+    addDeploy,
+    addBounce,
     addDoctor,
+    addCheck,
     addConfig,
   ]
   for (const add of groups) add(program)
@@ -51,6 +59,7 @@ Examples:
   $ xmpp-ica revoke 5f0c8a… --reason keyCompromise
   $ xmpp-ica account pause 0193c2f4… --reason "…"
   $ xmpp-ica doctor                      what is wrong, and what to do
+  $ xmpp-ica check example.org           how a domain's XMPP servers look from outside
 
 Commands work on the folder they are run in: its .env, ./data and ./ca-keys.`,
   )

@@ -1,6 +1,6 @@
 /** `xmpp-ica responder`: the keys that sign OCSP answers. */
 import type { Command } from 'commander'
-import { type Core, respondersOf } from '../build.js'
+import { type Core, respondersOf, statusIssuers } from '../build.js'
 import { act } from '../issuance/ica.js'
 import { openServiceKeys } from '../keystore-service.js'
 import { readCertificate } from '../pki/read-certificate.js'
@@ -11,10 +11,9 @@ type Options = { json?: true }
 
 /** What is kept, newest first, of each issuer. */
 const kept = async (core: Core) => {
-  const { intermediate, retired } = core.keystore
   const keys = openServiceKeys(core.config.dataFolder, core.passphrase, core.log)
   const all = []
-  for (const issuer of [intermediate, ...retired]) {
+  for (const issuer of statusIssuers(core.keystore)) {
     const read = (await keys.respondersOf(issuer).load()).map(({ certificate }) => readCertificate(certificate))
     for (const { serial, notBefore, notAfter } of read.sort((a, b) => b.notAfter - a.notAfter || b.notBefore - a.notBefore)) {
       all.push({ issuer: issuer.id, serial, notBefore, notAfter })
@@ -40,9 +39,8 @@ const list = (options: Options): Promise<void> =>
 
 const rotate = (options: Options): Promise<void> =>
   withCore('responder', async (core) => {
-    const { intermediate, retired } = core.keystore
     const keys = openServiceKeys(core.config.dataFolder, core.passphrase, core.log)
-    for (const issuer of [intermediate, ...retired]) {
+    for (const issuer of statusIssuers(core.keystore)) {
       const { serial, notAfter } = readCertificate(await respondersOf(core, issuer, keys).rotate())
       await core.store.audit(act(core, { actor: operator() }, 'responder.rotated', `certificate:${serial}`, { issuer: issuer.id }))
       if (options.json) printJson({ issuer: issuer.id, serial, notAfter: new Date(notAfter).toISOString() })
@@ -54,7 +52,10 @@ const rotate = (options: Options): Promise<void> =>
   })
 
 export const addResponder = (program: Command): void => {
-  const responder = program.command('responder').description('the keys that sign OCSP answers: list, rotate')
+  const responder = program
+    .command('responder')
+    .description('the keys that sign OCSP answers: list, rotate')
+    .addHelpText('after', '\nExamples:\n  $ xmpp-ica responder list\n  $ xmpp-ica responder rotate')
   responder
     .command('list')
     .description('those that are kept, newest first')

@@ -207,7 +207,8 @@ const revokeOne = async (core: Core, what: string, options: Options): Promise<vo
   const certificate = serial && (await core.store.certificateBySerial(serial))
   if (!certificate) throw new OperatorError(`There is no certificate with the serial ${what}. "xmpp-ica show <domain>" finds it by its name.`)
   if (certificate.kind === 'intermediate') {
-    const { root, intermediate } = core.keystore
+    const { users } = core.keystore
+    const { root, intermediate } = users && certificate.issuerId === users.root.id ? users : core.keystore
     if (!root.issuer)
       throw new OperatorError('Only the root can revoke an intermediate. Do it where root.key is; then: xmpp-ica crl --import root.crl')
     return revokeByRoot({ ...core, root: root.issuer }, certificate, options, Buffer.compare(intermediate.certificate, certificate.der) === 0)

@@ -1,8 +1,9 @@
 import cluster from 'node:cluster'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { buildCa, crlShards } from '../build.js'
+import { buildCa, crlShards, nameOf } from '../build.js'
 import type { Config } from '../config.js'
 import type { Logging } from '../logging.js'
+import { checkMail, openTransport } from '../mail-build.js'
 import { OperatorError, openCore, openLogging, readConfig, version } from '../open.js'
 import { type Running, startCa } from '../running.js'
 import { startStatusSide } from '../status-side.js'
@@ -80,13 +81,18 @@ const serveStatus = async (logging: Logging, config: Config, signals: ReturnType
 }
 
 const serve = async (options: Options): Promise<void> => {
+  if (options.workers !== undefined && options.only === undefined) {
+    throw new OperatorError('--workers is for the status side: xmpp-ica serve --only status --workers 4. What else a CA does, one process does.')
+  }
   const config = readConfig()
   const logging = openLogging(config)
   const signals = obeySignals(logging)
   if (options.only === 'status') return serveStatus(logging, config, signals, options.workers)
+  checkMail(config)
   const core = await openCore(config, logging, { create: true, actor: 'system', purpose: 'serve' })
   try {
-    const ca = buildCa(core, version)
+    const transport = openTransport(config, nameOf(core.keystore), print)
+    const ca = buildCa(core, version, { transport })
     const running = await startCa(core, ca, webFolder())
     signals.running(running)
     const listen = running.listeners.flatMap((listener) => listener.addresses)
@@ -119,9 +125,9 @@ export const addServe = (program: Command): void => {
 Examples:
   $ xmpp-ica serve
       On http://localhost:8080, with everything in this folder: for trying out.
-  $ ICA_URL=https://ica.example.org ICA_KEY_PASSPHRASE_FILE=/run/credentials/passphrase xmpp-ica serve
-      By https on port 443, with a certificate of its own; OCSP and CRLs on port 80.
-  $ ICA_URL=https://ica.example.org ICA_TRUST_PROXY=127.0.0.1 xmpp-ica serve
+  $ ICA_URL=https://ica.example.org ICA_KEY_PASSPHRASE_FILE=/run/credentials/passphrase ICA_MAIL=off xmpp-ica serve
+      By https on port 443, with a certificate of its own; OCSP and CRLs on port 80. Mail needs SMTP_URL and ICA_MAIL_FROM.
+  $ ICA_URL=https://ica.example.org ICA_TRUST_PROXY=127.0.0.1 ICA_MAIL=off xmpp-ica serve
       Behind nginx or another proxy on this machine, on localhost:8080.
   $ ICA_STATUS_LISTEN=*:8888 xmpp-ica serve --only status --workers 4
       OCSP and CRLs in processes of their own. They read the database and the keys of the OCSP responders in its folder, never those of the CA.

@@ -8,6 +8,7 @@ import type { Command } from 'commander'
 import { readSerial } from '../../src/cli/names.js'
 import { facts, table } from '../../src/cli/output.js'
 import { createProgram } from '../../src/cli/program.js'
+import { configKeys } from '../../src/config-keys.js'
 import { freePort, newFolder, run } from '../support/program.js'
 
 const json = (text: string) => JSON.parse(text)
@@ -60,7 +61,7 @@ describe('help', () => {
     const leavesOf = (command: Command): Command[] => (command.commands.length > 0 ? command.commands.flatMap(leavesOf) : [command])
     // Groups within groups are told apart by their group's help.
     const leaves = leavesOf(program).filter((command) => !command.parent?.parent?.parent)
-    const without = leaves.filter((command) => {
+    const without = [...new Set([...leaves, ...program.commands])].filter((command) => {
       let text = ''
       command.configureOutput({ writeOut: (part) => (text += part) })
       command.outputHelp()
@@ -134,6 +135,7 @@ describe('commands', () => {
     const name = await command('show', 'example.org')
     assert.equal(name.code, 1)
     assert.match(name.stderr, /no certificate for "example\.org"/)
+    assert.match((await command('show', 'ca-keys/root.pem')).stdout, /^status +the root of this CA; within its validity$/m)
     const file = path.join(folder, 'stranger.pem')
     const make = 'req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -days 1 -keyout /dev/null -out'
     execFileSync('openssl', [...make.split(' '), file], { stdio: 'ignore' })
@@ -209,7 +211,33 @@ describe('commands', () => {
     assert.equal(json(stdout).database, 'postgresql://ica:***@db/ica')
     assert.equal(json(stdout).url, 'http://localhost:8080')
     const text = await command('config')
-    assert.match(text.stdout, /^keys +\/.*\/ca-keys$/m)
+    assert.match(text.stdout, /^ICA_KEYS +\/.*\/ca-keys$/m)
+    const shown: string[] = text.stdout.match(/^(ICA|SMTP|DATABASE)_\w+/gm) ?? []
+    assert.deepEqual(
+      configKeys.map(({ name }) => name).filter((name) => !name.startsWith('ICA_DKIM') && name !== 'ICA_TLS_KEY' && !shown.includes(name)),
+      [],
+      'settings that are not shown',
+    )
+  })
+
+  it('a file that is in the way is said in a sentence, not by a stack', async () => {
+    const file = path.join(folder, 'in-the-way')
+    writeFileSync(file, '')
+    const settings: Record<string, string>[] = [
+      { DATABASE_URL: `file:${file}/ica.db` },
+      { ICA_KEYS: path.join(file, 'keys'), DATABASE_URL: `file:${folder}/other/ica.db` },
+    ]
+    for (const setting of settings) {
+      const { code, stderr } = await run(folder, ['serve'], { ...environment, ...setting, ICA_LOG_LEVEL: 'warn' })
+      assert.equal(code, 1, stderr)
+      assert.match(stderr, /^xmpp-ica: .*in-the-way.* \(E\w+ at mkdir\)\.\n$/)
+    }
+  })
+
+  it('serve takes --workers for the status side alone', async () => {
+    const { code, stderr } = await run(folder, ['serve', '--workers', '2'], environment)
+    assert.equal(code, 1)
+    assert.match(stderr, /xmpp-ica serve --only status --workers 4/)
   })
 
   it('unknown ones are refused with a hint', async () => {

@@ -247,6 +247,10 @@ describe('docs/operations.md', () => {
     const again = await run(ca, ['crl', '--import', path.join(scratch, 'older.crl')])
     assert.equal(again.code, 1)
     assert.match(again.stderr, /number \d+ is served already/)
+    await until('the running CA, which must not sign with it', async () => {
+      const ready = await fetch(`${url}/readyz`)
+      return ready.status === 503 && /intermediate certificate was revoked/.test(await ready.text())
+    })
     const doctor = await run(ca, ['doctor'])
     assert.equal(doctor.code, 1)
     assert.match(doctor.stdout, /ERROR {4}root: The intermediate ".* 3".* was revoked/)

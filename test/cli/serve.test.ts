@@ -117,7 +117,7 @@ describe('serve', () => {
       assert.match((await fetch(`${url}${file}`)).headers.get('cache-control') ?? '', /immutable/)
     }
     assert.equal((await fetch(`${url}/`, { headers: { 'If-None-Match': page.headers.get('etag') ?? '' } })).status, 304)
-    for (const name of ['terms', 'cps']) assert.match(await (await fetch(`${url}/${name}`)).text(), /<h1>/)
+    for (const name of ['terms', 'cps']) assert.match(await (await fetch(`${url}/${name}`)).text(), /<h1/)
     assert.equal((await fetch(`${url}/`, { method: 'POST' })).status, 405)
   })
 

@@ -1,28 +1,32 @@
 /**
- * A whole CA for tests: the real ACME router on a port of its own, real issuance, a fresh SQLite file, P-256 keys in memory. Only the clock and the validators are
+ * A whole CA for tests: the real ACME side on a port of its own, real issuance, a fresh SQLite file, P-256 keys in memory. Only the clock and the validators are
  * played: a name is validated as the test says, and refused where it says nothing.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import express from 'express'
-import { createAcmeRouter } from '../../src/acme/router.js'
+import { type AcmeHandler, createAcmeHandler } from '../../src/acme/router.js'
+import { type ConfirmHandler, createConfirmHandler } from '../../src/confirm/handler.js'
+import { createAddressBook } from '../../src/issuance/addresses.js'
 import { createValidationQueue } from '../../src/issuance/challenges.js'
 import type { Ica, Settings } from '../../src/issuance/ica.js'
 import { noLimits } from '../../src/issuance/limits.js'
+import { createSubscriptions } from '../../src/issuance/notices.js'
+import { createOutgoing, type OutgoingDeps } from '../../src/issuance/outgoing.js'
 import { createPolicies } from '../../src/issuance/policies.js'
 import { createSealer } from '../../src/keystore/seal.js'
 import type { Log } from '../../src/log.js'
+import type { Transport } from '../../src/mail/transport.js'
 import type { ChallengeType } from '../../src/model.js'
 import { type Issuer, newSerial, type StatusUrls } from '../../src/pki/certificate.js'
 import { makeIntermediate, makeRoot } from '../../src/pki/hierarchy.js'
 import { readIssuer } from '../../src/pki/issuer.js'
 import { nodeSigner } from '../../src/pki/keys.js'
 import { builtinProfiles, type Profile } from '../../src/pki/profile.js'
-import { openStore } from '../../src/store/store.js'
+import { type NoticeOptions, openStore } from '../../src/store/store.js'
 import type { ValidationInput, ValidationResult, Validator } from '../../src/validation/validator.js'
 
 const DAY = 86_400_000
@@ -88,19 +92,33 @@ export type TestAppOptions = {
   profiles?: Profile[]
   /** Real ones, say, in place of the played ones. */
   validators?: (base: string, clock: Ica['clock']) => Validator[]
+  weakKeys?: Ica['weakKeys']
   /** No name has CAA records unless this says otherwise. */
   lookUpCaa?: Ica['lookUpCaa']
+  /** Validation and notices by mail, as they leave by this transport. */
+  mail?: {
+    transport: Transport
+    resolver: Parameters<typeof createAddressBook>[0]
+    times?: OutgoingDeps['times']
+    notices?: NoticeOptions
+  }
 }
 
 export const createTestApp = async (options: TestAppOptions = {}) => {
   const folder = mkdtempSync(join(tmpdir(), 'ica-app-'))
   const lines: LogLine[] = []
   const log = createTestLog(lines)
-  const store = await openStore({ url: `file:${join(folder, 'ica.db')}`, log })
+  const store = await openStore({ url: `file:${join(folder, 'ica.db')}`, log, notices: options.mail?.notices ?? null })
   const clock = { skew: 0, now: () => Date.now() + clock.skew }
   const played = new Map<string, Played>()
-  const app = express()
-  const server = createServer(app)
+  let acme: AcmeHandler | undefined
+  let confirm: ConfirmHandler | undefined
+  const server = createServer((request, response) => {
+    const forwarded = options.trustProxy ? request.headers['x-forwarded-for'] : undefined
+    const from = { requestId: randomUUID(), address: forwarded?.toString().split(',')[0]?.trim() ?? request.socket.remoteAddress }
+    const path = (request.url ?? '/').split('?', 1)[0] as string
+    if (!confirm?.(request, response, path, from)) acme?.(request, response, from)
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const local = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const base = options.baseUrl ?? local
@@ -117,10 +135,19 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
     profiles: new Map([...builtinProfiles, ...(options.profiles ?? [])].map((profile) => [profile.name, profile])),
     defaultProfile: 'xmpp-server',
     validators: options.validators?.(base, clock) ?? validators(played),
+    email: options.mail
+      ? {
+          type: 'email-link-01',
+          appliesTo: ({ type }) => type === 'dns',
+          addresses: createAddressBook(options.mail.resolver, clock),
+          onMail: () => outgoing?.kick(),
+        }
+      : null,
     lookUpCaa: options.lookUpCaa ?? (async () => ({ kind: 'none', reason: 'NODATA' })),
     accountUri: (id) => `${base}/acme/account/${id}`,
     statusUrls: () => urlsFor(local),
     isOwnKey: (keyId) => keyId === issuer.publicKey.keyId,
+    weakKeys: options.weakKeys ?? { has: () => false },
     settings: {
       lab: true,
       termsOfService: `${base}/terms`,
@@ -141,11 +168,29 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
     sealer: createSealer('a passphrase of the tests', async () => Buffer.from('salt')),
     afterRevocation: (_, serial) => revoked.push(serial),
   }
+  const subscriptions = () => createSubscriptions(store)
+  const sender = { name: 'Test CA', website: base }
+  const startSending = (transport: Transport) => {
+    const { metrics, sealer } = ica
+    const made = createOutgoing({
+      clock,
+      log,
+      store,
+      metrics,
+      sealer,
+      transport,
+      sender,
+      subscriptions,
+      ...(options.mail?.times && { times: options.mail.times }),
+    })
+    made.start()
+    return made
+  }
+  let outgoing = options.mail ? startSending(options.mail.transport) : null
   const queue = createValidationQueue(ica)
   queue.start()
-  if (options.trustProxy) app.set('trust proxy', true)
-  app.disable('x-powered-by')
-  app.use('/acme', await createAcmeRouter(ica, queue, base))
+  confirm = createConfirmHandler({ ica, ca: sender, subscriptions })
+  acme = await createAcmeHandler(ica, queue, base)
   return {
     /** Where it listens, without a final slash; `base` is what it calls itself. */
     local,
@@ -160,10 +205,16 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
     log: lines,
     /** Serials, in order. */
     revoked,
+    subscriptions,
+    /** Ends the sender, and begins another one where `transport` is given. */
+    async restartSender(transport?: Transport) {
+      await outgoing?.stop()
+      outgoing = transport ? startSending(transport) : null
+    },
     async close() {
       server.close()
       server.closeAllConnections()
-      await queue.stop()
+      await Promise.all([queue.stop(), outgoing?.stop()])
       await store.close()
       rmSync(folder, { recursive: true })
     },

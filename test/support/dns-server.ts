@@ -1,12 +1,12 @@
 /**
- * A DNS server for tests, UDP and TCP on 127.0.0.1, that looks to a client like a resolver whose world consists of the given zones. A name outside of them is
+ * A DNS server for tests, UDP and TCP on 127.0.0.1 or another loopback address, that looks to a client like a resolver whose world consists of the given zones. A name outside of them is
  * REFUSED, so that a test that looks up what it did not set fails. Aliases are followed, as a resolver does; wildcards are not.
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { createServer, type Server, type Socket } from 'node:net'
 import * as codec from 'dns-packet'
 
-export type RecordType = 'A' | 'AAAA' | 'TXT' | 'CAA' | 'CNAME' | 'MX' | 'SRV' | 'NS' | 'SOA'
+export type RecordType = 'A' | 'AAAA' | 'TXT' | 'CAA' | 'CNAME' | 'MX' | 'SRV' | 'NS' | 'SOA' | 'TLSA'
 
 /** The data of a record as dns-packet takes it: an address, a name or an array of strings (TXT), or an object for the other types. */
 export type RecordData = { A: string; AAAA: string; CNAME: string; NS: string } & {
@@ -15,6 +15,7 @@ export type RecordData = { A: string; AAAA: string; CNAME: string; NS: string } 
   MX: { preference: number; exchange: string }
   SRV: { priority: number; weight: number; port: number; target: string }
   SOA: { mname: string; rname: string; serial: number; refresh: number; retry: number; expire: number; minimum: number }
+  TLSA: { usage: number; selector: number; matchingType: number; certificate: Buffer }
 }
 
 /**
@@ -34,13 +35,15 @@ export type Misbehaviour =
   | 'wrongQuestion'
 
 export type DnsServer = {
-  /** `127.0.0.1:<port>`, as ICA_DNS_SERVERS takes it. */
+  /** `<host>:<port>`, as ICA_DNS_SERVERS takes it. */
   address: string
   port: number
   /** Every question so far. */
   queries: { name: string; type: string; transport: 'udp' | 'tcp' }[]
   /** Sets all records of this type at a name; none removes them. */
   set<T extends RecordType>(name: string, type: T, ...data: RecordData[T][]): void
+  /** Answers everything at and below a name, which is a zone of others, with a referral to servers; `address` is the glue. */
+  delegate(zone: string, ...servers: { name: string; address?: string }[]): void
   /** Makes a name misbehave, for all types or one; null makes it answer again. */
   misbehave(name: string, how: Misbehaviour | null, type?: RecordType): void
   /** Removes every record and misbehaviour, and forgets the questions. */
@@ -54,12 +57,14 @@ const CLASSIC_UDP = 512
 const MAX_ALIASES = 8
 
 type Rcode = keyof typeof RCODE
-type Answer = { rcode: Rcode; answers: codec.Resource[]; authorities: codec.Resource[] }
+/** With `additionals` it is a referral, not the answer of an authority. */
+type Answer = { rcode: Rcode; answers: codec.Resource[]; authorities: codec.Resource[]; additionals?: codec.Resource[] }
 
 /** The whole of a server but its sockets. `zones` are the names whose subtrees it knows. */
 const createWorld = (zones: string[]) => {
   const records = new Map<string, codec.Resource[]>()
   const faults = new Map<string, Misbehaviour>()
+  const delegations = new Map<string, { name: string; address?: string }[]>()
   const key = (name: string, type: string) => `${name.toLowerCase()} ${type}`
   const zoneOf = (name: string) => zones.find((zone) => name === zone || name.endsWith(`.${zone}`))
   /** Names with records, and those between them and their zone (empty non-terminals, RFC 8020). */
@@ -71,12 +76,22 @@ const createWorld = (zones: string[]) => {
     data: { mname: `ns.${zone}`, rname: `hostmaster.${zone}`, serial: 1, refresh: 60, retry: 60, expire: 60, minimum: 0 },
   })
 
+  const refer = (zone: string, servers: { name: string; address?: string }[]): Answer => ({
+    rcode: 'NOERROR',
+    answers: [],
+    authorities: servers.map(({ name }) => ({ name: zone, type: 'NS', ttl: 60, data: name })),
+    additionals: servers.flatMap(({ name, address }) => (address === undefined ? [] : [{ name, type: 'A', ttl: 60, data: address }])),
+  })
+
   const answer = (name: string, type: string): Answer => {
     const answers: codec.Resource[] = []
     let current = name.toLowerCase()
     for (let aliases = 0; aliases <= MAX_ALIASES; aliases++) {
       const zone = zoneOf(current)
-      if (!zone) return { rcode: 'REFUSED', answers: [], authorities: [] }
+      // An alias that leads out of the world ends there, as it does at an authoritative server.
+      if (!zone) return { rcode: answers.length > 0 ? 'NOERROR' : 'REFUSED', answers, authorities: [] }
+      const delegated = [...delegations].find(([at]) => current === at || current.endsWith(`.${at}`))
+      if (delegated) return answers.length > 0 ? { rcode: 'NOERROR', answers, authorities: [] } : refer(...delegated)
       const found = records.get(key(current, type)) ?? []
       const [alias] = type === 'CNAME' ? [] : (records.get(key(current, 'CNAME')) ?? [])
       answers.push(...found)
@@ -88,17 +103,25 @@ const createWorld = (zones: string[]) => {
     return { rcode: 'SERVFAIL', answers: [], authorities: [] }
   }
 
-  return { records, faults, key, answer, faultOf: (name: string, type: string) => faults.get(key(name, type)) ?? faults.get(key(name, '*')) }
+  return {
+    records,
+    faults,
+    delegations,
+    key,
+    answer,
+    faultOf: (name: string, type: string) => faults.get(key(name, type)) ?? faults.get(key(name, '*')),
+  }
 }
 
-const encode = (query: codec.Packet, { rcode, answers, authorities }: Answer, flags = 0): Buffer =>
+const encode = (query: codec.Packet, { rcode, answers, authorities, additionals }: Answer, flags = 0): Buffer =>
   codec.encode({
     id: query.id,
     type: 'response',
-    flags: codec.RECURSION_DESIRED | codec.RECURSION_AVAILABLE | codec.AUTHORITATIVE_ANSWER | flags | RCODE[rcode],
+    flags: codec.RECURSION_DESIRED | codec.RECURSION_AVAILABLE | (additionals ? 0 : codec.AUTHORITATIVE_ANSWER) | flags | RCODE[rcode],
     questions: query.questions,
     answers,
     authorities,
+    ...(additionals && { additionals }),
   })
 
 /** The octets that answer a query, or null for silence. */
@@ -147,26 +170,26 @@ const serveTcp = (socket: Socket, onMessage: (message: Buffer) => Buffer | null)
   })
 }
 
-const listenTcp = (server: Server): Promise<number> =>
+const listenTcp = (server: Server, port: number, host: string): Promise<number> =>
   new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port))
+    server.listen(port, host, () => resolve((server.address() as { port: number }).port))
   })
 
-const bindUdp = (socket: UdpSocket, port: number): Promise<void> =>
+const bindUdp = (socket: UdpSocket, port: number, host: string): Promise<void> =>
   new Promise((resolve, reject) => {
     socket.once('error', reject)
-    socket.bind(port, '127.0.0.1', resolve)
+    socket.bind(port, host, resolve)
   })
 
 /** The same free port for TCP and UDP: the first that TCP gets may be taken by somebody's UDP. */
-const bindBoth = async (makeServer: () => Server): Promise<{ server: Server; udp: UdpSocket; port: number }> => {
+const bindBoth = async (makeServer: () => Server, wanted: number, host: string): Promise<{ server: Server; udp: UdpSocket; port: number }> => {
   for (let attempt = 1; ; attempt++) {
     const server = makeServer()
     const udp = createSocket('udp4')
-    const port = await listenTcp(server)
+    const port = await listenTcp(server, wanted, host)
     try {
-      await bindUdp(udp, port)
+      await bindUdp(udp, port, host)
       return { server, udp, port }
     } catch (error) {
       server.close()
@@ -176,8 +199,11 @@ const bindBoth = async (makeServer: () => Server): Promise<{ server: Server; udp
   }
 }
 
-/** Starts a server that knows the names below `zones` (`test` unless given) and has no records. */
-export const startDnsServer = async (zones: string[] = ['test']): Promise<DnsServer> => {
+/**
+ * Starts a server that knows the names below `zones` (`test` unless given) and has no records. Servers of one zone have one port and different addresses of the loopback
+ * network.
+ */
+export const startDnsServer = async (zones: string[] = ['test'], { host = '127.0.0.1', port: wanted = 0 } = {}): Promise<DnsServer> => {
   const world = createWorld(zones)
   const queries: DnsServer['queries'] = []
   const connections = new Set<Socket>()
@@ -188,24 +214,30 @@ export const startDnsServer = async (zones: string[] = ['test']): Promise<DnsSer
     queries.push({ name: question.name, type: question.type, transport })
     return respond(world, query, transport)
   }
-  const { server, udp, port } = await bindBoth(() =>
-    createServer((socket) => {
-      connections.add(socket.on('close', () => connections.delete(socket)))
-      serveTcp(socket, onMessage('tcp'))
-    }),
+  const { server, udp, port } = await bindBoth(
+    () =>
+      createServer((socket) => {
+        connections.add(socket.on('close', () => connections.delete(socket)))
+        serveTcp(socket, onMessage('tcp'))
+      }),
+    wanted,
+    host,
   )
   udp.on('message', (message, from) => {
     const response = onMessage('udp')(message)
     if (response) udp.send(response, from.port, from.address)
   })
   return {
-    address: `127.0.0.1:${port}`,
+    address: `${host}:${port}`,
     port,
     queries,
     set(name, type, ...data) {
       const list = data.map((d): codec.Resource => ({ name, type, ttl: 0, data: d }))
       if (list.length > 0) world.records.set(world.key(name, type), list)
       else world.records.delete(world.key(name, type))
+    },
+    delegate(zone, ...servers) {
+      world.delegations.set(zone, servers)
     },
     misbehave(name, how, type) {
       if (how) world.faults.set(world.key(name, type ?? '*'), how)
@@ -214,6 +246,7 @@ export const startDnsServer = async (zones: string[] = ['test']): Promise<DnsSer
     clear() {
       world.records.clear()
       world.faults.clear()
+      world.delegations.clear()
       queries.length = 0
     },
     async close() {
