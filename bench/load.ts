@@ -106,6 +106,7 @@ for (const each of [...clients, ...publishers]) each.close()
 const inside = samples.filter((s) => s.to >= start.at && s.to < end.at)
 const times = inside.map((s) => s.to - s.from).sort((a, b) => a - b)
 const quantile = (p: number) => Number((times[Math.floor((times.length - 1) * p)] ?? Number.NaN).toFixed(1))
+const ends = [start.at, ...inside.map((s) => s.to), end.at].sort((a, b) => a - b)
 const elapsed = (end.at - start.at) / 1000
 const round = (value: number, digits = 1) => Number(value.toFixed(digits))
 console.log(
@@ -118,6 +119,7 @@ console.log(
     requestsPerOrder: round(inside.reduce((sum, s) => sum + s.requests, 0) / inside.length, 2),
     p50: quantile(0.5),
     p99: quantile(0.99),
+    longestGapMs: Math.round(Math.max(...ends.slice(1).map((to, i) => to - (ends[i] as number)))),
     serverCpuMs: values.pid ? round((end.server - start.server) / inside.length, 2) : null,
     generatorCpu: round((end.own.user + end.own.system) / 1e6 / elapsed, 2),
   }),

@@ -45,6 +45,7 @@ const fillStatements = [
   `INSERT INTO certificate_name SELECT serial, 'dNSName', name FROM batch`,
   `INSERT INTO certificate_name SELECT serial, 'SRVName', '_xmpp-client.' || name FROM batch`,
   `INSERT INTO certificate_name SELECT serial, 'SRVName', '_xmpp-server.' || name FROM batch`,
+  `INSERT INTO certificate_domain SELECT name, t, serial, 1 FROM batch`,
   `INSERT INTO rate_limit SELECT 'certificatesPerExactSet:' || hex(randomblob(22)), 1, t, t + 400 * ${day} FROM batch`,
   `INSERT INTO rate_limit SELECT 'certificatesPerDomain:' || name, 1, t, t + 7 * ${day} FROM batch`,
   ...['order.created', 'challenge.accepted', 'challenge.validated', 'order.claimed', 'certificate.issued'].map(
@@ -226,6 +227,8 @@ const measure = async (store: Store, certificates: number, file: string): Promis
     'CPU ms an order, limits off': median(found.bareCpu),
     'OCSP look-ups/s': (await run(20_000, 1, () => store.certificateStatus(issuerId, some()))).rate,
     'certificates read/s': (await run(5000, 1, () => store.certificateBySerial(some()))).rate,
+    'pages of a domain/s': (await run(2000, 1, () => store.certificatesBelow(`n${Math.floor(Math.random() * certificates)}.example`, null, 51))).rate,
+    'totals, ms': 1000 / (await run(3, 1, () => store.countTotals(Date.now()))).rate,
     megabytes: statSync(file).size / 1e6,
   }
 }

@@ -2,11 +2,12 @@
  * OCSP answers per second: the status side of this program beside openssl ocsp, cfssl ocspserve, a bare node:http server with a fixed answer (Node's limit) and
  * nginx with a file (the machine's limit). Every server on one core, wrk on another.
  *
- *   npm run bench:ocsp -- [--rounds 3] [--seconds 2] [--connections 1,64] [--certificates 1000,1000000] [--servers xmpp-ica,nginx]
+ *   npm run bench:ocsp -- [--rounds 3] [--seconds 2] [--warmup 5] [--connections 1,64] [--certificates 1000,1000000] [--servers xmpp-ica,nginx]
  *
  * GET and POST ask for 500 certificates in turn, whose answers are in memory. "nonce" must be signed for each request; "first" asks for a certificate after the
- * other that nobody has asked for before, so that the database is read too (with 200,000 certificates or more). Rounds go in turns from server to server; the
- * tables have their medians; errors are answers other than 200 (Debian's cfssl refuses GET). Needs Debian's wrk, nginx, openssl and golang-cfssl; what is missing is left out, and named.
+ * other that nobody has asked for before, so that the database is read too (with 200,000 certificates or more). Rounds go in turns from server to server, after
+ * one of --warmup seconds, in which V8 compiles what is hot; the tables have their medians. CPU is user and system time of the server per answer, which other programs on the machine change
+ * less than they change answers per second; "× fewer" compares answers per second with those of a thousand certificates; errors are answers other than 200 (Debian's cfssl refuses GET). Needs Debian's wrk, nginx, openssl and golang-cfssl; what is missing is left out, and named.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -32,6 +33,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '2' },
+    warmup: { type: 'string', default: '5' },
     connections: { type: 'string', default: '1,64' },
     certificates: { type: 'string', default: '1000,1000000' },
     kinds: { type: 'string', default: 'GET,POST,nonce,first' },
@@ -81,11 +83,11 @@ end
 
 type Figures = { perSecond: number; p99: number; cpuUs: number; errors: number }
 
-const measure = async (server: Server, kind: Kind, file: string, size: number, count: number): Promise<Figures> => {
+const measure = async (server: Server, kind: Kind, file: string, size: number, count: number, seconds: string): Promise<Figures> => {
   const lua = at(`${kind}.lua`)
   writeFileSync(lua, script(kind, file, size, server.path))
   const before = cpuMs(server.pid)
-  const command = pinned(generatorCpus, ['wrk', '-t1', `-c${count}`, `-d${values.seconds}s`, '-s', lua, `http://127.0.0.1:${server.port}`]) as [
+  const command = pinned(generatorCpus, ['wrk', '-t1', `-c${count}`, `-d${seconds}s`, '-s', lua, `http://127.0.0.1:${server.port}`]) as [
     string,
     ...string[],
   ]
@@ -176,9 +178,9 @@ const main = async (): Promise<void> => {
         for (const server of taking) {
           const { file, size } = fileOf(kind, which(server))
           const running = await started(server)
-          const figures = await measure(running, kind, file, size, count)
-          if (running !== server) await running.stop()
           // The first warms up.
+          const figures = await measure(running, kind, file, size, count, round === 0 ? values.warmup : values.seconds)
+          if (running !== server) await running.stop()
           if (round > 0) results.get(server.name)?.push(figures)
         }
       }
@@ -193,6 +195,9 @@ const main = async (): Promise<void> => {
               'p99 ms': show(of(name, 'p99'), 2),
               'CPU µs': show(of(name, 'cpuUs'), 1),
               '× nginx': show(of(name, 'perSecond') / of('nginx, static', 'perSecond'), 2),
+              'CPU × nginx': show(of('nginx, static', 'cpuUs') / of(name, 'cpuUs'), 2),
+              '× fewer': name.startsWith('xmpp-ica,') ? show(of(name, 'perSecond') / of('xmpp-ica', 'perSecond'), 2) : '-',
+              'CPU × fewer': name.startsWith('xmpp-ica,') ? show(of('xmpp-ica', 'cpuUs') / of(name, 'cpuUs'), 2) : '-',
               '× node:http': show(of(name, 'perSecond') / of('node:http, fixed', 'perSecond'), 2),
               'p99 × node:http': show(of(name, 'p99') / of('node:http, fixed', 'p99'), 2),
               MiB: name === openssl ? '-' : show(memoryMiB(pid)),

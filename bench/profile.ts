@@ -1,5 +1,5 @@
 /**
- * Where the time of a CPU profile went: functions by self time, then files and packages.
+ * Where the time of a CPU profile went: functions by self time, then files and packages, then our own functions with all that they call.
  *
  *   node --import tsx bench/profile.ts FILE.cpuprofile [rows]
  *
@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs'
 
 type CallFrame = { functionName: string; url: string; lineNumber: number }
-type Profile = { nodes: { id: number; callFrame: CallFrame }[]; samples: number[]; timeDeltas: number[] }
+type Profile = { nodes: { id: number; callFrame: CallFrame; children?: number[] }[]; samples: number[]; timeDeltas: number[] }
 
 const [file, rows = '40'] = process.argv.slice(2)
 if (!file) throw new Error('usage: profile.ts FILE.cpuprofile [rows]')
@@ -30,6 +30,10 @@ const group = (frame: CallFrame): string => {
 const byId = new Map(profile.nodes.map((node) => [node.id, node.callFrame]))
 const functions = new Map<string, number>()
 const groups = new Map<string, number>()
+const totals = new Map<string, number>()
+const parents = new Map(profile.nodes.flatMap(({ id, children = [] }) => children.map((child): [number, number] => [child, id])))
+const nameOf = (frame: CallFrame): string =>
+  `${frame.functionName || '(anonymous)'}  ${frame.url === '' ? '' : `${place(frame.url)}:${frame.lineNumber + 1}`}`
 let busy = 0
 let idle = 0
 profile.samples.forEach((id, i) => {
@@ -40,8 +44,11 @@ profile.samples.forEach((id, i) => {
     return
   }
   busy += ms
-  const name = `${frame.functionName || '(anonymous)'}  ${frame.url === '' ? '' : `${place(frame.url)}:${frame.lineNumber + 1}`}`
+  const name = nameOf(frame)
   functions.set(name, (functions.get(name) ?? 0) + ms)
+  const seen = new Set<string>()
+  for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) seen.add(nameOf(byId.get(at) as CallFrame))
+  for (const each of seen) totals.set(each, (totals.get(each) ?? 0) + ms)
   groups.set(group(frame), (groups.get(group(frame)) ?? 0) + ms)
 })
 
@@ -53,3 +60,5 @@ const table = (title: string, entries: Map<string, number>, count: number) => {
 console.log(`main thread: ${(busy / 1000).toFixed(2)} s busy, ${(idle / 1000).toFixed(2)} s idle`)
 table('By self time', functions, Number(rows))
 table('By file or package', groups, Number(rows))
+const own = [...totals].filter(([name]) => / {2}(dist|src|bench)\//.test(name))
+table('Own functions, with what they call', new Map(own), 2 * Number(rows))

@@ -21,6 +21,8 @@ export type StartOptions = {
   dns: string
   /** Arguments for node itself, e.g. --cpu-prof. */
   nodeArguments?: string[]
+  /** Another checkout of this program, built. */
+  tree?: string
 }
 
 /** A command line pinned to CPUs where `cpus` says so. */
@@ -43,10 +45,10 @@ export const freePorts = async (count: number): Promise<number[]> => {
   return ports
 }
 
-const start = (command: string[], log: string, env: Record<string, string>): ChildProcess => {
+const start = (command: string[], log: string, env: Record<string, string>, cwd = home): ChildProcess => {
   const out = openSync(log, 'w')
   const [file, ...rest] = command as [string, ...string[]]
-  return spawn(file, rest, { cwd: home, env: { ...process.env, ...env }, stdio: ['ignore', out, out] })
+  return spawn(file, rest, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', out, out] })
 }
 
 /** SIGTERM, then SIGKILL after 5 s. */
@@ -142,13 +144,14 @@ export const startOursOnPostgresql = async (options: StartOptions): Promise<Runn
   return { ...running, name: 'xmpp-ica on PostgreSQL', stop }
 }
 
-/** This program, on a fresh SQLite file where no other database is given: as a user starts it, or (alwaysValid) through issue-server.ts, which puts another validator in. */
+/** This program, on a fresh SQLite file where no other database is given: as a user starts it, or (alwaysValid) through issue-server.mjs, which puts another validator in. */
 export const startOurs = async (options: StartOptions, database?: string): Promise<Running> => {
   mkdirSync(options.folder, { recursive: true })
   const [port, status] = (await freePorts(2)) as [number, number]
   const at = (name: string) => path.join(options.folder, name)
-  const script = options.alwaysValid ? ['--import', 'tsx', path.join(home, 'bench/issue-server.ts')] : [path.join(home, 'src/bootstrap.mjs'), 'serve']
-  const child = start(pinned(options.cpus, [process.execPath, ...(options.nodeArguments ?? []), ...script]), at('log'), {
+  const { tree = home } = options
+  const script = options.alwaysValid ? [path.join(tree, 'bench/issue-server.mjs')] : [path.join(tree, 'src/bootstrap.mjs'), 'serve']
+  const environment = {
     ICA_URL: `https://127.0.0.1:${port}`,
     ICA_STATUS_URL: `http://127.0.0.1:${status}`,
     ICA_LISTEN: `127.0.0.1:${port}`,
@@ -159,8 +162,10 @@ export const startOurs = async (options: StartOptions, database?: string): Promi
     ICA_LIMITS: 'newAccountsPerAddress=1000000/1h, ordersPerAccount=1000000/1h',
     DATABASE_URL: database ?? `file:${at('ica.db')}`,
     ICA_KEYS: at('ca-keys'),
-  })
+  }
+  const child = start(pinned(options.cpus, [process.execPath, ...(options.nodeArguments ?? []), ...script]), at('log'), environment, tree)
   const directory = `https://127.0.0.1:${port}/acme/directory`
   await answering(child, directory, at('ca-keys/root.pem'), at('log'))
-  return { name: 'xmpp-ica', pid: child.pid as number, directory, ca: at('ca-keys/root.pem'), stop: () => end(child) }
+  const name = options.tree === undefined ? 'xmpp-ica' : `xmpp-ica in ${options.tree}`
+  return { name, pid: child.pid as number, directory, ca: at('ca-keys/root.pem'), stop: () => end(child) }
 }
