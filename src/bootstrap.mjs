@@ -3,8 +3,8 @@
  * The first file that runs: plain JavaScript without a dependency, so that a fresh clone needs nothing but Node and the npm registry.
  *
  *   node src/bootstrap.mjs <command …>   install, generate and build whatever is missing or out of date, then run the command in this process
- *   node src/bootstrap.mjs --setup       install and generate only (for `npm test`)
- *   node src/bootstrap.mjs --build       … and build
+ *   node src/bootstrap.mjs --setup       install and generate only
+ *   node src/bootstrap.mjs --build       … and build (for `npm test` too: it tries the program as it is used)
  *
  * Each step is skipped where its inputs have not changed (by content, not by time), so that the next start costs milliseconds. Progress goes to stderr:
  * stdout belongs to the command. Nothing is written where nothing is to do: an installation may be read-only to the user that runs it.

@@ -224,7 +224,7 @@ describe('commands', () => {
     const file = path.join(folder, 'in-the-way')
     writeFileSync(file, '')
     const settings: Record<string, string>[] = [
-      { DATABASE_URL: `file:${file}/ica.db` },
+      { ICA_KEYS: path.join(folder, 'other-keys'), DATABASE_URL: `file:${file}/ica.db` },
       { ICA_KEYS: path.join(file, 'keys'), DATABASE_URL: `file:${folder}/other/ica.db` },
     ]
     for (const setting of settings) {

@@ -144,7 +144,7 @@ describe('serve', () => {
     const { code, stderr } = await run(other.folder, ['serve'], environment)
     other.remove()
     assert.equal(code, 1)
-    assert.match(stderr, /cannot listen on localhost:\d+ for web: another program listens there\..*ICA_LISTEN/)
+    assert.match(stderr, /cannot listen on localhost:\d+ for web: another program listens there, perhaps this CA already\..*ICA_LISTEN/)
     assert.doesNotMatch(stderr, /\n {4}at /)
   })
 

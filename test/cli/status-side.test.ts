@@ -6,17 +6,13 @@ import { Agent, get, request } from 'node:http'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { encodeCertId } from '../../src/pki/ocsp-certid.js'
 import { encodeOcspRequest } from '../../src/pki/ocsp-request.js'
 import { pemDecode } from '../../src/pki/pem.js'
 import { readCertificate } from '../../src/pki/read-certificate.js'
 import { openStore } from '../../src/store/store.js'
 import { silent } from '../store/fixtures.js'
-import { freePort, newFolder, type Program, serve } from '../support/program.js'
-
-const main = fileURLToPath(new URL('../support/main.ts', import.meta.url))
-const tsx = fileURLToPath(import.meta.resolve('tsx'))
+import { freePort, newFolder, type Program, programFile, serve } from '../support/program.js'
 
 type Lines = { pid: number; msg: string }[]
 
@@ -74,7 +70,7 @@ describe('serve --only status', { timeout: 60_000 }, () => {
     const port = await freePort()
     url = `http://127.0.0.1:${port}`
     const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(ICA_|DATABASE_URL|NODE_TEST_CONTEXT)/.test(name)))
-    status = spawn(process.execPath, ['--import', tsx, main, 'serve', '--only', 'status', '--workers', '2'], {
+    status = spawn(process.execPath, [programFile, 'serve', '--only', 'status', '--workers', '2'], {
       cwd: folder,
       env: { ...inherited, ...environment, ICA_STATUS_LISTEN: `127.0.0.1:${port}` },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -158,7 +154,7 @@ describe('serve --only status', { timeout: 60_000 }, () => {
   it('says what is missing where there is no CA', async () => {
     const empty = newFolder()
     renameSync(path.join(folder, 'data', 'ca-keys.passphrase'), path.join(empty.folder, 'ca-keys.passphrase'))
-    const child = spawn(process.execPath, ['--import', tsx, main, 'serve', '--only', 'status'], {
+    const child = spawn(process.execPath, [programFile, 'serve', '--only', 'status'], {
       cwd: empty.folder,
       env: { PATH: process.env.PATH, DATABASE_URL: 'file:ica.db' },
       stdio: ['ignore', 'ignore', 'pipe'],

@@ -1,13 +1,15 @@
-/** The whole program as a process of its own, in a fresh folder, the way an operator runs it, but for the build: tsx reads the sources. */
-import { type ChildProcess, spawn } from 'node:child_process'
+/** The whole program as a process of its own, in a fresh folder, the way an operator runs it: built, which costs nothing where the build is up to date. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const main = new URL('../../src/main.ts', import.meta.url).href
-const tsx = fileURLToPath(import.meta.resolve('tsx'))
+execFileSync(process.execPath, [fileURLToPath(new URL('../../src/bootstrap.mjs', import.meta.url)), '--build'], { stdio: 'inherit' })
+
+/** The script that takes a command as its arguments. */
+export const programFile = fileURLToPath(new URL('main.mjs', import.meta.url))
 
 /** The environment without what would configure the program. */
 const bareEnvironment = (): Record<string, string | undefined> =>
@@ -37,8 +39,7 @@ export const freePort = (): Promise<number> =>
 
 /** Starts a command. `environment` is all the configuration that it gets. */
 export const start = (folder: string, args: string[], environment: Record<string, string> = {}): Program => {
-  const script = `import(${JSON.stringify(main)}).then((m) => m.main(${JSON.stringify(args)}))`
-  const child = spawn(process.execPath, ['--import', tsx, '--input-type=module', '-e', script], {
+  const child = spawn(process.execPath, [programFile, ...args], {
     cwd: folder,
     env: { ...bareEnvironment(), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
