@@ -78,7 +78,9 @@ describe('serve --only status', { timeout: 60_000 }, () => {
     status.stderr?.on('data', (data) => {
       log += data
     })
-    await until('ready', () => lines().some(({ msg }) => msg === 'ready'))
+    // Each process writes its lines by itself.
+    const said = (text: string): number => lines().filter(({ msg }) => msg === text).length
+    await until('ready', () => said('ready') === 1 && said('a status process is ready') === 2)
     intermediate = readCertificate(pemDecode('CERTIFICATE', await text('/ca/intermediate.pem'))[0] as Uint8Array)
   })
   after(async () => {

@@ -101,7 +101,8 @@ const talk = async (port: number, pieces: readonly Buffer[]): Promise<string> =>
   return (await answers).replace(/^Date: .*$/gm, 'Date: …')
 }
 
-const refusals = /(HTTP\/1\.1 4\d\d [^\r]*\r\nConnection: close\r\nContent-Length: 0\r\n\r\n)+$/
+const refusals =
+  /(HTTP\/1\.1 4\d\d [^\r]*\r\nConnection: close\r\n(?:Content-Type: text\/plain; charset=utf-8\r\n)?Content-Length: \d+\r\n\r\n(?:[A-Z][^\r\n]*\n)?)+$/
 
 const isClosed = (text: string): boolean => /Connection: close\r\n/.test(text)
 
