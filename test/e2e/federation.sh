@@ -40,7 +40,7 @@ fed_certificates() {
 fed_prosody() {
   local site=$1 address=$2 port=$3 at=$FED/prosody-$1 domain ascii rooms
   shift 3
-  mkdir -p "$at/data" "$at/none"
+  mkdir -p "$at/data" "$at/none" "$at/more"
   {
     cat <<END
 run_as_root = true
@@ -66,7 +66,7 @@ authentication = "internal_plain"
 unbound = { resolvconf = true, hoststxt = false, options = { ["do-not-query-localhost:"] = "no", ["local-zone:"] = "test. transparent" } }
 log = { debug = "$at/prosody.log" }
 END
-    cat "$FED/$site.extra" 2>/dev/null || echo "ssl = { cafile = \"$ROOT\", capath = false }"
+    cat "$FED/$site.extra" 2>/dev/null || true
     for domain in "$@"; do
       rooms=
       case $domain in *+) rooms=1 ;; esac
@@ -82,7 +82,10 @@ END
       mkdir -p "$folder/accounts"
       printf 'return { ["password"] = "secret" }\n' | tee "$folder/accounts/user.dat" "$folder/accounts/juliet.dat" >"$folder/accounts/romeo.dat"
     done
+    # As the guide for Snikket has it: a file that is read after all hosts, whose settings count for all of them.
+    [ -e "$FED/$site.extra" ] || echo "Include \"$at/more/*.cfg.lua\""
   } >"$at/prosody.cfg.lua"
+  echo "s2s_ssl = { cafile = \"$ROOT\", capath = false }" >"$at/more/ica.cfg.lua"
   in_fed prosody -F --config "$at/prosody.cfg.lua" >"$at/out" 2>&1 </dev/null &
   eval "prosody_$site=$!"
 }

@@ -44,10 +44,13 @@ type Particulars = {
 const particulars: Record<GuideName, Particulars> = {
   prosody: {
     trust: [
-      bundle('/etc/prosody/roots.pem'),
+      {
+        title: 'As root, with ica-root.pem as “Trust the root” says. Prosody goes on to trust the roots of the system beside it',
+        lines: ['install -m 644 ica-root.pem /etc/prosody/ica-root.pem'],
+      },
       {
         title: '/etc/prosody/prosody.cfg.lua, above the first VirtualHost',
-        lines: ['s2s_ssl = { cafile = "/etc/prosody/roots.pem" }', 's2s_secure_auth = true'],
+        lines: ['s2s_ssl = { cafile = "/etc/prosody/ica-root.pem" }', 's2s_secure_auth = true'],
       },
       then('systemctl restart prosody'),
     ],
@@ -77,16 +80,19 @@ const particulars: Record<GuideName, Particulars> = {
   snikket: {
     before: {
       title:
-        'Snikket shows one certificate to servers, apps and browsers, and the latter do not know our root: for a Snikket whose users have not installed it, only trust the root (below). Snikket’s own certificate service would replace the files; stop it.',
-      lines: ['docker stop snikket-certs'],
+        'Snikket shows one certificate to servers, apps and browsers, and the latter do not know our root: for a Snikket whose users have not installed it, only trust the root (below). Snikket’s own certificate service would replace the files: remove snikket_certs from docker-compose.yml, and the container.',
+      lines: ['docker rm -f snikket-certs'],
     },
     trust: [
-      bundle('/etc/snikket/roots.pem'),
       {
-        title: 'docker-compose.yml',
-        lines: ['services:', '  snikket_server:', '    volumes:', '      - /etc/snikket/roots.pem:/etc/ssl/certs/ca-certificates.crt:ro'],
+        title: 'As root, with ica-root.pem as “Trust the root” says; Snikket goes on to trust the public roots beside it',
+        lines: ['install -m 644 ica-root.pem /var/lib/docker/volumes/snikket_data/_data/prosody/ica-root.pem'],
       },
-      then('docker compose up -d'),
+      {
+        title: '/var/lib/docker/volumes/snikket_data/_data/prosody/ica.cfg.lua',
+        lines: ['s2s_ssl = { cafile = "/snikket/prosody/ica-root.pem" }'],
+      },
+      then('docker restart snikket'),
     ],
   },
   tigase: {

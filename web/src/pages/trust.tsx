@@ -1,4 +1,5 @@
 import { type Facts, rootSteps } from '../../../src/api/facts.js'
+import { type GuideName, guideFor } from '../guides/servers.js'
 import type { PageProps } from '../shell/pages.js'
 import { text } from '../text/en.js'
 import { Copy } from '../ui/copy.js'
@@ -19,8 +20,10 @@ const systems: [string, string][] = [
   [t.macos, 'sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain ica-root.pem'],
 ]
 
-const bundle = '/etc/ssl/xmpp-roots.pem'
-const makeBundle = `cat /etc/ssl/certs/ca-certificates.crt ica-root.pem > ${bundle}`
+/** As the guides have it. */
+const Trust = ({ server }: { server: GuideName }) => (
+  <>{guideFor(server, 'example.org').trust.map(({ title, lines }) => lines && <Copy key={title} label={title} value={lines.join('\n')} />)}</>
+)
 
 export default function Page({ facts }: PageProps) {
   return (
@@ -48,12 +51,10 @@ export default function Page({ facts }: PageProps) {
       <h2>{t.install}</h2>
       <h3>{t.prosody}</h3>
       <p>{t.prosodyLead}</p>
-      <Copy label={t.commands} value={makeBundle} />
-      <Copy label="/etc/prosody/prosody.cfg.lua" value={`s2s_ssl = {\n  cafile = "${bundle}";\n}`} />
+      <Trust server="prosody" />
       <h3>{t.ejabberd}</h3>
       <p>{t.ejabberdLead}</p>
-      <Copy label={t.commands} value={makeBundle} />
-      <Copy label="/etc/ejabberd/ejabberd.yml" value={`s2s_cafile: ${bundle}`} />
+      <Trust server="ejabberd" />
       <h3>{t.system}</h3>
       {systems.map(([label, value]) => (
         <Copy key={label} label={label} value={value} />

@@ -255,7 +255,6 @@ export const text = {
     downloads: 'Download',
     intermediate: (name: string) => `Intermediate certificate, ${name}`,
     install: 'Install it',
-    commands: 'Commands, as root',
     system: 'For the whole system',
     fetch: 'Fetch and show the fingerprint',
     debian: 'Debian, Ubuntu',
