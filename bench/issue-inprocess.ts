@@ -92,7 +92,7 @@ const main = async () => {
     checkSubscriberKey(publicKey, profile.keyKinds)
     const names = namesFor(profile, [{ type: 'dns', value: `host${i}.example.com` }])
     const leaf = { ...at(facts, i), publicKey, names, serial: newSerial(randomBytes) }
-    const problems = lintLeaf(await issueLeaf(leaf), leaf)
+    const problems = lintLeaf(await issueLeaf(leaf), leaf, now)
     if (problems.length > 0) throw new Error(problems.join('; '))
   }
   const steps: Step[] = [
@@ -105,7 +105,7 @@ const main = async () => {
     { name: 'raw P-256 signature, pool', run: inFlight(() => issuer.signer.sign(tbs)) },
     { name: 'encode + sign, pool', run: inFlight((i) => issueLeaf(at(facts, i))) },
     { name: 'CSR parse + verify, pool', run: inFlight((i) => readCertificateRequest(at(requests, i))) },
-    { name: 'lint', run: repeat((i) => lintLeaf(at(issued, i), at(facts, i))) },
+    { name: 'lint', run: repeat((i) => lintLeaf(at(issued, i), at(facts, i), now)) },
     { name: 'CSR + encode + sign + lint, pool', run: inFlight(whole) },
   ]
   const rates = new Map<string, number[]>(steps.map(({ name }) => [name, []]))

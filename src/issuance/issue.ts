@@ -16,21 +16,49 @@ export const profileOf = (ica: Ica, name: string): Profile => {
   return profile
 }
 
-/** The profile's validity, or what the client asked for; seconds, because X.509 knows no smaller unit. */
-const validity = (ica: Ica, profile: Profile, asked: Pick<Order, 'notBefore' | 'notAfter'>): { notBefore: number; notAfter: number } => {
-  const now = Math.floor(ica.clock.now() / 1000) * 1000
-  const notBefore = Math.max(asked.notBefore ?? now - profile.backdateMs, ica.issuer.notBefore)
-  return { notBefore, notAfter: asked.notAfter ?? (asked.notBefore ?? now) + profile.validityMs }
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+/** How far ahead a certificate may begin: names were proven now, and nobody looks at them again before. */
+const AHEAD_MS = 7 * DAY_MS
+
+type Asked = Pick<Order, 'notBefore' | 'notAfter'>
+
+const showDuration = (ms: number): string => (ms % DAY_MS === 0 ? `${ms / DAY_MS} days` : `${Math.floor(ms / HOUR_MS)} hours`)
+
+/**
+ * What was asked for must be good now (RFC 8555 §7.4): it was when it was ordered, but days may have passed. The end counts from now, not from notBefore: nobody postpones
+ * how long a proof is relied on. Throws malformed.
+ */
+const checkAsked = (profile: Profile, { notBefore, notAfter }: Asked, now: number): void => {
+  const malformed = (detail: string) => new IcaError('malformed', detail)
+  if (notBefore !== null && notBefore < now - HOUR_MS)
+    throw malformed('"notBefore" lies more than an hour back. Make an order with a later one, or without.')
+  if (notBefore !== null && notBefore > now + AHEAD_MS) throw malformed(`"notBefore" lies too far ahead: at most ${showDuration(AHEAD_MS)}.`)
+  const most = `The profile "${profile.name}" allows at most ${showDuration(profile.maxValidityMs)} of validity from now`
+  if (notBefore !== null && notBefore >= now + profile.maxValidityMs) throw malformed(`${most}, and "notBefore" lies behind that.`)
+  if (notAfter === null) return
+  if (notAfter <= now) throw malformed('"notAfter" has passed. Make an order with a later one.')
+  if (notBefore !== null && notAfter <= notBefore) throw malformed('"notAfter" must lie after the beginning of the validity.')
+  if (notAfter > now + profile.maxValidityMs) throw malformed(`${most}.`)
 }
 
-/** Refuses what the issuer could not sign now. Throws unavailable. */
-export const checkIssuerFor = (ica: Ica, profile: Profile, asked: Pick<Order, 'notBefore' | 'notAfter'>): Promise<void> =>
+/** The profile's validity, or what the client asked for; seconds, because X.509 knows no smaller unit. Throws malformed for what can't be had now. */
+const validity = (ica: Ica, profile: Profile, asked: Asked): { notBefore: number; notAfter: number } => {
+  const now = Math.floor(ica.clock.now() / 1000) * 1000
+  checkAsked(profile, asked, now)
+  const notBefore = Math.max(asked.notBefore ?? now - profile.backdateMs, ica.issuer.notBefore)
+  const notAfter = Math.min((asked.notBefore ?? now) + profile.validityMs, now + profile.maxValidityMs)
+  return { notBefore, notAfter: asked.notAfter ?? notAfter }
+}
+
+/** Refuses a validity that can't be had, and what the issuer could not sign now. Throws malformed and unavailable. */
+export const checkValidity = async (ica: Ica, profile: Profile, asked: Asked): Promise<void> =>
   checkIssuer(ica, validity(ica, profile, asked).notAfter)
 
 /** A leaf that is decided in all but its signature; everything in it was validated or decided by the CA. Its reservation must be stored before it is signed. */
 export type PlannedLeaf = Approved & { profile: Profile; caa: Evidence[]; reservation: CertificateReservation }
 
-/** Gives the leaf of an order its serial, its CRL shard and its validity. */
+/** Gives the leaf of an order its serial, its CRL shard and its validity. Throws malformed for a validity that can't be had any more. */
 export const planLeaf = (ica: Ica, order: Order, profile: Profile, approved: Approved, caa: Evidence[]): PlannedLeaf => {
   const serial = newSerial(randomBytes)
   const reservation: CertificateReservation = {
@@ -58,7 +86,7 @@ const signPlanned = async (ica: Ica, { reservation, caa, ...approved }: PlannedL
   await checkIssuer(ica, notAfter)
   const leaf = { ...approved, serial, notBefore, notAfter, issuer: ica.issuer, urls: ica.statusUrls(crlShard) }
   const der = await signLeaf(leaf)
-  const findings = lintLeaf(der, leaf)
+  const findings = lintLeaf(der, leaf, ica.clock.now())
   if (findings.length > 0) {
     ica.log.error({ serial, findings }, 'lint refused a certificate; it was not released')
     throw new IcaError('serverInternal', 'The CA refused its own certificate because it did not match its profile. The operator has been told.')

@@ -8,12 +8,11 @@ import { checkPolicy, countCertificate, countOrder } from './admission.js'
 import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
 import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
-import { checkIssuerFor, failOrder, issueForOrder, planLeaf, profileOf } from './issue.js'
+import { checkValidity, failOrder, issueForOrder, planLeaf, profileOf } from './issue.js'
 import { checkRequest } from './policy.js'
 import { keepsReplaced, readReplaces } from './renewal.js'
 import { orderStatus } from './status.js'
 
-const HOUR_MS = 3_600_000
 const ORDERS_PER_PAGE = 50
 
 /** RFC 3339 to milliseconds; null where absent. Throws malformed. */
@@ -51,22 +50,6 @@ const chooseProfile = (ica: Ica, name: unknown, identifiers: readonly Identifier
   )
 }
 
-/** The validity that a client asks for must lie within the profile's (RFC 8555 §7.4). */
-const checkValidity = (profile: Profile, notBefore: number | null, notAfter: number | null, now: number): void => {
-  if (notBefore !== null && (notBefore < now - HOUR_MS || notBefore > now + profile.maxValidityMs)) {
-    throw new IcaError('malformed', '"notBefore" lies more than an hour back or too far ahead.')
-  }
-  if (notAfter === null) return
-  const from = notBefore ?? now
-  if (notAfter <= Math.max(from, now)) throw new IcaError('malformed', '"notAfter" must lie after the beginning of the validity.')
-  if (notAfter - from > profile.maxValidityMs) {
-    throw new IcaError(
-      'malformed',
-      `The profile "${profile.name}" allows at most ${Math.floor(profile.maxValidityMs / (24 * HOUR_MS))} days of validity.`,
-    )
-  }
-}
-
 /**
  * newOrder (RFC 8555 §7.4) from a decoded payload: checks identifiers, profile and validity, reuses valid authorizations of the account and makes
  * the others. Throws malformed, rejectedIdentifier, unsupportedIdentifier (with a subproblem per name) and invalidProfile.
@@ -78,9 +61,8 @@ export const newOrder = async (ica: Ica, account: Account, payload: Record<strin
   const profile = chooseProfile(ica, payload.profile, identifiers)
   const notBefore = readTime('notBefore', payload.notBefore)
   const notAfter = readTime('notAfter', payload.notAfter)
-  checkValidity(profile, notBefore, notAfter, now)
   namesFor(profile, identifiers) // refuses now what could not be named at the end
-  await checkIssuerFor(ica, profile, { notBefore, notAfter })
+  await checkValidity(ica, profile, { notBefore, notAfter })
 
   await checkPolicy(ica, account, identifiers)
   const replaces = await readReplaces(ica, account, payload.replaces, identifiers)
@@ -123,8 +105,8 @@ export const orderOf = async (ica: Ica, account: Account, id: string): Promise<O
 export const listOrders = (ica: Ica, account: Account, cursor: string | null): Promise<{ ids: string[]; next: string | null }> =>
   ica.store.ordersOfAccount(account.id, cursor, ORDERS_PER_PAGE)
 
-/** What may have changed between order and finalize: the profile, the time. Throws unauthorized or malformed, with what to do. */
-const checkStillGood = (ica: Ica, order: Order, profile: Profile): void => {
+/** What may have changed between order and finalize besides the time: the profile. Throws unauthorized, with what to do. */
+const checkStillAccepted = (order: Order, profile: Profile): void => {
   for (const identifier of order.identifiers) {
     const method = provenBy(authorizationFor(order.authorizations, identifier))
     if (method !== null && profile.challengeTypes.includes(method)) continue
@@ -132,9 +114,6 @@ const checkStillGood = (ica: Ica, order: Order, profile: Profile): void => {
       'unauthorized',
       `"${identifier.value}" was proven by ${method}, which the profile "${profile.name}" does not accept any more. Make a new order.`,
     )
-  }
-  if (order.notAfter !== null && order.notAfter <= ica.clock.now()) {
-    throw new IcaError('malformed', 'The "notAfter" of the order has passed. Make a new order.')
   }
 }
 
@@ -151,8 +130,8 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   }
   const csr = await readCertificateRequest(csrDer)
   const profile = profileOf(ica, order.profile)
-  checkStillGood(ica, order, profile)
-  await checkIssuerFor(ica, profile, order)
+  checkStillAccepted(order, profile)
+  await checkValidity(ica, profile, order)
   await checkPolicy(ica, account, order.identifiers)
   const approved = await checkRequest(ica, account, order, profile, csr)
   // Before the claim: who forgot a record in the DNS adds it and finalizes again.

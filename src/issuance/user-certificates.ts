@@ -88,7 +88,7 @@ export const issueUserCertificate = async (
     commonName: commonNameOf(user),
   }
   const der = await signLeaf(leaf)
-  const findings = lintLeaf(der, leaf)
+  const findings = lintLeaf(der, leaf, clock.now())
   if (findings.length > 0) {
     deps.log.error({ serial, findings }, 'lint refused the certificate of a user; it was not released')
     throw new IcaError('serverInternal', `The CA refused its own certificate: ${findings.join('; ')}.`)

@@ -26,11 +26,14 @@ import { importPublicKey } from './keys.js'
 import type { Profile } from './profile.js'
 import { type CertificateInfo, type Extension, readCertificate } from './read-certificate.js'
 
-/** Everything in which the certificate differs from what its profile promises for these facts, one sentence each. An empty list releases it. */
-export const lintLeaf = (der: Uint8Array, expected: LeafFacts): string[] => {
+/**
+ * Everything in which the certificate differs from what its profile promises for these facts, one sentence each. An empty list releases it.
+ * @param now the time of its signature
+ */
+export const lintLeaf = (der: Uint8Array, expected: LeafFacts, now: number): string[] => {
   try {
     checkDer(der, 64 * 1024)
-    return [...lintFacts(expected), ...lintStructure(readCertificate(der), expected), ...lintByOpenssl(der, expected)]
+    return [...lintFacts(expected, now), ...lintStructure(readCertificate(der), expected), ...lintByOpenssl(der, expected)]
   } catch (error) {
     if (error instanceof IcaError) return [error.message]
     return [`OpenSSL can't read the certificate: ${error instanceof Error ? error.message : error}`]
@@ -49,8 +52,12 @@ const collect = (judge: (demand: Demand) => void): string[] => {
 
 const seconds = (ms: number): number => Math.floor(ms / 1000)
 
+/** How far back a certificate may begin, from when it was planned; its signature comes soon after. */
+const longestBackdate = 3_600_000
+const planned = 5 * 60_000
+
 /** Whether the facts themselves are what the profile allows: the last place to notice a mistake in the pipeline. */
-const lintFacts = ({ profile, names, publicKey, serial, notBefore, notAfter, issuer, urls, mustStaple }: LeafFacts): string[] =>
+const lintFacts = ({ profile, names, publicKey, serial, notBefore, notAfter, issuer, urls, mustStaple }: LeafFacts, now: number): string[] =>
   collect((demand) => {
     demand(/^[89a-f][0-9a-f]{31}$/.test(serial), `the serial ${serial} is not one of 127 random bits below 2^128`)
     demand(names.length > 0, 'there is no name')
@@ -60,6 +67,8 @@ const lintFacts = ({ profile, names, publicKey, serial, notBefore, notAfter, iss
       notBefore < notAfter && notAfter - notBefore <= profile.maxValidityMs + profile.backdateMs,
       'the validity is longer than the profile allows',
     )
+    demand(notBefore >= now - longestBackdate - planned, 'it begins more than an hour back')
+    demand(notAfter <= now + profile.maxValidityMs, 'it ends later than the profile allows from now on')
     demand(notBefore >= issuer.notBefore && notAfter <= issuer.notAfter, 'the validity is not within the issuer’s')
     demand(profile.mustStaple !== (mustStaple ? 'never' : 'always'), 'must-staple is not as the profile has it')
     demand(

@@ -131,26 +131,47 @@ test('RFC 8555 §7.4: a validity beyond the profile is refused when it is ordere
   const at = (ms: number) => new Date(app.clock.now() + ms).toISOString()
   const wrong: [more: object, says: RegExp][] = [
     [{ notAfter: at(201 * DAY) }, /at most 200 days/],
-    [{ notAfter: at(7 * DAY), profile: 'xmpp-server-short' }, /at most 6 days/],
+    [{ notAfter: at(7 * DAY), profile: 'xmpp-server-short' }, /at most 167 hours/],
     [{ notBefore: at(-2 * 3_600_000) }, /hour back/],
-    [{ notBefore: at(201 * DAY) }, /too far ahead/],
+    [{ notBefore: at(8 * DAY) }, /too far ahead: at most 7 days/],
+    // Counted from now, not from notBefore: else what is proven today would hold for 400 days, and what has no revocation for two weeks.
+    [{ notBefore: at(2 * DAY), notAfter: at(201 * DAY) }, /at most 200 days of validity from now/],
+    [{ notBefore: at(6.97 * DAY), profile: 'xmpp-server-short' }, /lies behind that/],
     [{ notBefore: at(2 * DAY), notAfter: at(DAY) }, /after the beginning/],
-    [{ notBefore: at(-3_000_000), notAfter: at(-1_000_000) }, /after the beginning/],
+    [{ notBefore: at(-3_000_000), notAfter: at(-1_000_000) }, /has passed/],
     [{ notAfter: 1_900_000_000 }, /RFC 3339/],
   ]
   for (const [more, says] of wrong) isProblem(await client.newOrder([newName()], more), 400, 'malformed', says)
 })
 
-test('an order whose notAfter has passed is not finalized', async () => {
+test('RFC 8555 §7.4: a postponed certificate without notAfter ends within the profile, counted from now', async () => {
   const name = newName()
-  const order = await ready([name], { notAfter: new Date(app.clock.now() + DAY).toISOString() })
-  app.clock.skew = 2 * DAY
-  await client.post(client.directory.newOrder) // for a nonce of that time
-  try {
-    isProblem(await finalize(client, order, { dns: [name] }), 400, 'malformed', /has passed/)
-  } finally {
-    app.clock.skew = 0
-    await client.post(client.directory.newOrder)
+  const notBefore = new Date(app.clock.now() + 3 * DAY).toISOString()
+  const ordered = app.clock.now()
+  const leaf = await leafOf(client, await finalize(client, await ready([name], { notBefore, profile: 'xmpp-server-short' }), { dns: [name] }))
+  assert.equal(leaf.notBefore, Math.floor(Date.parse(notBefore) / 1000) * 1000)
+  assert.ok(leaf.notAfter > ordered + 6.9 * DAY && leaf.notAfter <= app.clock.now() + 7 * DAY - 3_600_000)
+})
+
+test('RFC 8555 §7.4: a validity that was good when it was ordered is judged again when the order is finalized', async () => {
+  const text = (ms: number) => new Date(app.clock.now() + ms).toISOString()
+  const passed: [more: object, says: RegExp][] = [
+    [{ notAfter: text(DAY) }, /notAfter.* has passed/],
+    [{ notBefore: text(0), notAfter: text(10 * DAY) }, /notBefore.* more than an hour back/],
+  ]
+  for (const [more, says] of passed) {
+    const name = newName()
+    const order = await ready([name], more)
+    app.clock.skew = 2 * DAY
+    await client.post(client.directory.newOrder) // for a nonce of that time
+    try {
+      isProblem(await finalize(client, order, { dns: [name] }), 400, 'malformed', says)
+      // The names stay proven: another order is ready at once.
+      assert.equal((await client.newOrder([name])).json.status, 'ready')
+    } finally {
+      app.clock.skew = 0
+      await client.post(client.directory.newOrder)
+    }
   }
 })
 

@@ -91,7 +91,7 @@ test('every kind of key as issuer and as subscriber: node, pkijs, @peculiar and 
     const ca = await makeCa(ecKey('P-384'), caKey)
     for (const key of leafKeys) {
       const { der, facts } = await leaf(leafFacts(ca.issuer, ['example.com'], { profile, key }))
-      assert.deepEqual(lintLeaf(der, facts), [])
+      assert.deepEqual(lintLeaf(der, facts, now), [])
       const seen = new X509Certificate(der)
       const [intermediate, top] = ca.chain.map((c) => new X509Certificate(c)) as [X509Certificate, X509Certificate]
       assert.ok(seen.checkIssued(intermediate) && seen.verify(intermediate.publicKey))
@@ -125,13 +125,13 @@ test('the common name is the first dNSName that fits; without one the subject is
     [none.commonName, Buffer.from(none.subject).toString('hex'), none.extensions.get(oids.subjectAltName)?.critical],
     [null, '3000', true],
   )
-  assert.deepEqual(lintLeaf(der, facts), [])
+  assert.deepEqual(lintLeaf(der, facts, now), [])
 })
 
 test('a short-lived profile points to nothing but the issuer; without a practice statement there is no qualifier', async () => {
   const short = { ...old, name: 'short', statusPointers: false, mustStaple: 'never' as const, maxValidityMs: 7 * day, validityMs: 6 * day }
   const { der, facts } = await leaf(leafFacts(issuer, ['example.com'], { profile: short, notAfter: now + 6 * day, urls: { ...urls, cps: null } }))
-  assert.deepEqual(lintLeaf(der, facts), [])
+  assert.deepEqual(lintLeaf(der, facts, now), [])
   const seen = new x509.X509Certificate(der)
   assert.equal(seen.getExtension(oids.cRLDistributionPoints), null)
   assert.deepEqual((seen.getExtension(oids.authorityInfoAccess) as x509.AuthorityInfoAccessExtension).ocsp, [])

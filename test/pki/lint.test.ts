@@ -58,19 +58,19 @@ const withExtensions = (change: Record<string, Uint8Array | null>): Promise<Uint
   signed({ extensions: Object.values({ ...goodExtensions(facts), ...change }).filter((extension) => extension !== null) })
 
 test('what the profile promises is found right', async () => {
-  assert.deepEqual(lintLeaf((await leaf(facts)).der, facts), [])
-  assert.deepEqual(lintLeaf(await signed({}), facts), [])
+  assert.deepEqual(lintLeaf((await leaf(facts)).der, facts, now), [])
+  assert.deepEqual(lintLeaf(await signed({}), facts, now), [])
   const shuffled = Object.values(goodExtensions(facts)).reverse()
-  assert.deepEqual(lintLeaf(await signed({ extensions: shuffled }), facts), [], 'the order of extensions does not matter')
+  assert.deepEqual(lintLeaf(await signed({ extensions: shuffled }), facts, now), [], 'the order of extensions does not matter')
   assert.deepEqual(
-    lintLeaf(await withExtensions({ san: ext.subjectAltName(facts.names.map(ext.generalName).reverse(), false) }), facts),
+    lintLeaf(await withExtensions({ san: ext.subjectAltName(facts.names.map(ext.generalName).reverse(), false) }), facts, now),
     [],
     'nor that of names',
   )
   for (const domains of [['example.com'], ['*.example.com'], [`${'a'.repeat(63)}.example`]]) {
     for (const key of [ecKey(), rsaKey()]) {
       const made = await leaf(leafFacts(issuer, domains, { key, notBefore: now - 1234 }))
-      assert.deepEqual(lintLeaf(made.der, made.facts), [])
+      assert.deepEqual(lintLeaf(made.der, made.facts, now), [])
     }
   }
 })
@@ -142,7 +142,7 @@ test('an extension that is missing, added, changed or of another criticality is 
     ],
   ]
   for (const [name, change, message] of table) {
-    const problems = lintLeaf(await withExtensions(change), facts)
+    const problems = lintLeaf(await withExtensions(change), facts, now)
     assert.match(problems.join('\n'), message, name)
   }
 })
@@ -174,15 +174,17 @@ test('every other field that differs is found', async () => {
     ['key', { publicKey: other }, /public key is another one/],
     ['algorithm', { algorithm: sequence(oid(oids.ecdsaWithSHA384)) }, /two different signature algorithms/],
   ]
-  for (const [name, change, message] of table) assert.match(lintLeaf(await signed(change), facts).join('\n'), message, name)
-  assert.match(lintLeaf(await signCertificate(encodeTbs(goodTbs(facts)), nodeSigner(ecKey())), facts).join(), /signature does not verify/)
-  assert.match(lintLeaf(concat(await signed({}), Uint8Array.of(0)), facts).join(), /octets behind the end/)
+  for (const [name, change, message] of table) assert.match(lintLeaf(await signed(change), facts, now).join('\n'), message, name)
+  assert.match(lintLeaf(await signCertificate(encodeTbs(goodTbs(facts)), nodeSigner(ecKey())), facts, now).join(), /signature does not verify/)
+  assert.match(lintLeaf(concat(await signed({}), Uint8Array.of(0)), facts, now).join(), /octets behind the end/)
 })
 
 test('facts that the profile does not allow are found even where the certificate has them', async () => {
   const wrong: [string, Partial<LeafFacts> & { key?: ReturnType<typeof ecKey> }, RegExp][] = [
     ['P-521', { key: ecKey('P-521') }, /does not allow keys of the kind P-521/],
     ['too long', { notAfter: now + 201 * day }, /validity is longer/],
+    ['postponed', { notBefore: now + 5 * day, notAfter: now + 201 * day }, /ends later than the profile allows from now on/],
+    ['backdated', { notBefore: now - day / 12, notAfter: now + day }, /begins more than an hour back/],
     ['ends after the issuer', { issuer: { ...issuer, notAfter: now + day } }, /not within the issuer’s/],
     ['begins before the issuer', { issuer: { ...issuer, notBefore: now } }, /not within the issuer’s/],
     ['the CA’s own key', { publicKey: issuer.publicKey }, /the key is the CA’s own/],
@@ -242,7 +244,7 @@ test('facts that the profile does not allow are found even where the certificate
   ]
   for (const [name, change, message] of wrong) {
     const made = await leaf(leafFacts(issuer, ['example.com'], { profile, ...change }))
-    assert.match(lintLeaf(made.der, made.facts).join('\n'), message, name)
+    assert.match(lintLeaf(made.der, made.facts, now).join('\n'), message, name)
   }
 })
 
@@ -250,7 +252,7 @@ test('no mutation of a certificate passes, and none makes the lint throw', async
   const { der } = await leaf(facts)
   fc.assert(
     fc.property(fc.nat(2), fc.nat(), fc.nat(255), (kind, at, value) => {
-      assert.notDeepEqual(lintLeaf(mutate(der, kind, at, value), facts), [])
+      assert.notDeepEqual(lintLeaf(mutate(der, kind, at, value), facts, now), [])
     }),
     { numRuns: 1500 },
   )

@@ -50,7 +50,7 @@ test('the certificate of a user has the bare JID, clientAuth and nothing else; e
     for (const key of [ecKey(), rsaKey()]) {
       const facts = userFacts(jid, { publicKey: nodeSigner(key).publicKey })
       const der = await issueLeaf(facts)
-      assert.deepEqual(lintLeaf(der, facts), [], jid)
+      assert.deepEqual(lintLeaf(der, facts, now), [], jid)
       const read = readCertificate(der)
       assert.deepEqual(read.names, [{ form: 'XmppAddr', value: jid }])
       assert.equal(read.commonName, jid)
@@ -97,17 +97,20 @@ test('the lint refuses what would blur users and servers', async () => {
     ],
     ['too long', userFacts('juliet@example.org', { notAfter: now + 826 * day }), /validity is longer/],
   ]
-  for (const [what, facts, message] of cases) assert.match(lintLeaf(await issueLeaf(facts), facts).join('\n'), message, what)
+  for (const [what, facts, message] of cases) assert.match(lintLeaf(await issueLeaf(facts), facts, now).join('\n'), message, what)
 })
 
 test('the lint sees another name, another subject and another purpose than was decided', async () => {
   const facts = userFacts('juliet@example.org')
   const make = (change: Partial<LeafFacts>) => issueLeaf({ ...facts, ...change })
   const { commonName: _, ...nameless } = facts
-  assert.match(lintLeaf(await make({ names: [{ form: 'XmppAddr', value: 'romeo@example.org' }] }), facts).join(), /names are/)
-  assert.match(lintLeaf(await make({ commonName: 'romeo@example.org' }), facts).join(), /subject is not the common name/)
-  assert.match(lintLeaf(await issueLeaf(nameless), facts).join(), /./)
-  assert.match(lintLeaf(await make({ profile: { ...userProfile, extendedKeyUsage: ['serverAuth', 'clientAuth'] } }), facts).join(), /purposes are/)
+  assert.match(lintLeaf(await make({ names: [{ form: 'XmppAddr', value: 'romeo@example.org' }] }), facts, now).join(), /names are/)
+  assert.match(lintLeaf(await make({ commonName: 'romeo@example.org' }), facts, now).join(), /subject is not the common name/)
+  assert.match(lintLeaf(await issueLeaf(nameless), facts, now).join(), /./)
+  assert.match(
+    lintLeaf(await make({ profile: { ...userProfile, extendedKeyUsage: ['serverAuth', 'clientAuth'] } }), facts, now).join(),
+    /purposes are/,
+  )
 })
 
 test('neither intermediate can be taken for the other', async () => {
