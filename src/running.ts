@@ -170,7 +170,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
     tasks.every('certificates that expire', minute, () => tellOfExpiries(ca.ica, notices), 10 * second)
   }
   const maintain = createMaintenance(store, log)
-  tasks.every('clean up', 10 * minute, () => maintain(clock.now()))
+  tasks.every('clean up', 10 * minute, (stopping) => maintain(clock.now(), stopping))
   if (source) {
     tasks.every('web certificate', config.tls.mode === 'files' ? 10 * second : hour, async () => {
       const fresh = await source.refresh()

@@ -2,8 +2,8 @@
 import type { Log } from './log.js'
 
 export type Tasks = {
-  /** Does `work` every `ms`, first after `firstMs`. */
-  every(name: string, ms: number, work: () => Promise<unknown>, firstMs?: number): void
+  /** Does `work` every `ms`, first after `firstMs`. Its signal aborts when the program stops: work that may take long ends then. */
+  every(name: string, ms: number, work: (stopping: AbortSignal) => Promise<unknown>, firstMs?: number): void
   /** Begins nothing more; resolves when what runs is done. */
   stop(): Promise<void>
 }
@@ -11,13 +11,13 @@ export type Tasks = {
 export const createTasks = (log: Log): Tasks => {
   const running = new Set<Promise<void>>()
   const timers = new Map<string, NodeJS.Timeout>()
-  let stopped = false
+  const stopping = new AbortController()
 
-  const schedule = (name: string, ms: number, work: () => Promise<unknown>, after: number): void => {
-    if (stopped) return
+  const schedule = (name: string, ms: number, work: (stopping: AbortSignal) => Promise<unknown>, after: number): void => {
+    if (stopping.signal.aborted) return
     const run = async (): Promise<void> => {
       try {
-        await work()
+        await work(stopping.signal)
       } catch (error) {
         log.error({ err: error, task: name }, 'a recurring task failed; it is tried again')
       }
@@ -33,7 +33,7 @@ export const createTasks = (log: Log): Tasks => {
   return {
     every: (name, ms, work, firstMs = ms) => schedule(name, ms, work, firstMs),
     stop: async () => {
-      stopped = true
+      stopping.abort()
       for (const timer of timers.values()) clearTimeout(timer)
       await Promise.all(running)
     },

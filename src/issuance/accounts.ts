@@ -1,8 +1,9 @@
 import { IcaError } from '../errors.js'
 import type { Account, PublicJwk } from '../model.js'
 import { readMailAddress } from '../validation/mail-addresses.js'
+import { counted } from './counting.js'
 import { act, type Ica, newId, type Who } from './ica.js'
-import { accountCounters, counted } from './limits.js'
+import { accountCounters } from './limits.js'
 import { refusalOf } from './refused-keys.js'
 
 const MAX_CONTACTS = 10

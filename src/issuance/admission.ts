@@ -3,8 +3,9 @@ import type { Identifier } from '../identifier.js'
 import type { Account, Authorization, Order } from '../model.js'
 import type { Charge } from '../store/store.js'
 import { requireActive } from './accounts.js'
+import { counted } from './counting.js'
 import type { Ica } from './ica.js'
-import { type Counter, certificateCounters, counted, failureCounter, orderCounter } from './limits.js'
+import { type Counter, certificateCounters, failureCounter, orderCounter, renewalAllowance, renewalTrace } from './limits.js'
 import { checkNames } from './name-rules.js'
 import { isDue } from './renewal.js'
 
@@ -26,8 +27,9 @@ export const countAuthorization = async <T>(ica: Ica, account: Account, identifi
   counted(ica, await authorizationCounters(ica, account, [identifier]), act)
 
 /**
- * newOrder: counts the order and looks at what its certificate will count against, so that nobody proves names in vain. A renewal (the very names of an earlier
- * certificate) does not count as an order, nor against a domain; one that `exempt` says is due by ARI counts against nothing. Throws rateLimited.
+ * newOrder: counts the order and looks at what its certificate will count against, so that nobody proves names in vain. A certificate for the very names of an earlier
+ * one does not count against a domain; one that `exempt` says is due by ARI counts against nothing. Of the orders that renew what this account has, the first
+ * do not count as orders. Throws rateLimited.
  */
 export const countOrder = async <T>(
   ica: Ica,
@@ -45,16 +47,18 @@ export const countOrder = async <T>(
   )
   const [exactSet, ...perDomain] = certificateCounters(ica.settings.limits, overrides, account.id, order.identifiers, exempt)
   const counters = [
-    ...(perAccount && exactSet && !exempt ? [{ ...perAccount, sparesRenewal: exactSet.key }] : []),
+    ...(perAccount ? [{ ...perAccount, instead: renewalAllowance(account.id, order.identifiers, exempt ? order.replaces : null) }] : []),
     ...failures,
     ...[exactSet, ...perDomain].flatMap((counter) => (counter ? [{ ...counter, later: true }] : [])),
   ]
   return counted(ica, counters, act)
 }
 
-/** finalize: counts the certificate. Throws rateLimited, and the order stays ready. */
+/** finalize: counts the certificate, and remembers that this account has it. Throws rateLimited, and the order stays ready. */
 export const countCertificate = async <T>(ica: Ica, order: Order, act: (charges: Charge[]) => Promise<T>): Promise<T> => {
   const { limits } = ica.settings
   const { overrides } = await ica.policies.current()
-  return counted(ica, certificateCounters(limits, overrides, order.accountId, order.identifiers, await isDue(ica, order.replaces)), act)
+  const counters = certificateCounters(limits, overrides, order.accountId, order.identifiers, await isDue(ica, order.replaces))
+  const traces = counters.length > 0 ? [renewalTrace(order.accountId, order.identifiers)] : []
+  return counted(ica, counters, (charges) => act([...charges, ...traces]))
 }

@@ -6,8 +6,9 @@ import type { Authorization, Challenge } from '../model.js'
 import { type ChallengeInContext, type Confirmation, type Delivery, type Mail, newMailId } from '../store/store.js'
 import { readMailAddress } from '../validation/mail-addresses.js'
 import { requireActive } from './accounts.js'
+import { counted } from './counting.js'
 import { act, type Ica, type Who } from './ica.js'
-import { counted, mailCounters } from './limits.js'
+import { mailCounters } from './limits.js'
 import { authorizationStatus } from './status.js'
 
 /** How long a link is good (BR 3.2.2.4.4: at most 30 days; PKI.md: 24 hours). */

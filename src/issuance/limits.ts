@@ -4,11 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import ipaddr from 'ipaddr.js'
-import type { Clock } from '../clock.js'
-import { IcaError } from '../errors.js'
 import { compareIdentifiers, domainOf, type Identifier, registrableDomain } from '../identifier.js'
 import type { LimitOverride } from '../model.js'
-import { type Charge, LimitExceeded, levelAt, mailboxOf, type Store, tolerance } from '../store/store.js'
+import { type Charge, mailboxOf } from '../store/store.js'
 
 /** `count` acts in `windowMs`; null: no limit. */
 export type Rate = { count: number; windowMs: number } | null
@@ -109,7 +107,21 @@ export type Counter = {
   sparesRenewal?: string
   /** What was counted is remembered so long, also where there is no limit: by it a renewal is told from a new certificate. */
   keepMs?: number
+  /** Counts against this instead, as long as there is room in it. */
+  instead?: Allowance
 }
+
+/** Acts that do not count against their limit, up to a number of them. */
+export type Allowance = {
+  key: string
+  rate: NonNullable<Rate>
+  keepMs: number
+  /** Is there only where something left its trace under the key. */
+  earned: boolean
+}
+
+/** How long a certificate is remembered by what it was counted under; longer than any lives. */
+const RENEWABLE_MS = 400 * 86_400_000
 
 /** The overrides that the operator made, by `<limit> <subject>`. */
 export type Overrides = ReadonlyMap<string, Rate>
@@ -165,6 +177,23 @@ export const orderCounter = (limits: Limits, overrides: Overrides, accountId: st
   what: 'orders of this account',
 })
 
+/** So many orders for what it renews an account has before they count like all others: without an end to it, who has one certificate could order for ever. */
+const renewalOrders = { count: 5, windowMs: 7 * 86_400_000 }
+
+/** The orders of an account that renew: for the names of a certificate that it got ({@link renewalTrace}), or in place of one that is due by ARI. */
+export const renewalAllowance = (accountId: string, identifiers: readonly Identifier[], dueCertificate: string | null): Allowance => ({
+  key: `renewalOrders:${accountId}:${dueCertificate ?? exactSetKey(identifiers)}`,
+  rate: renewalOrders,
+  keepMs: RENEWABLE_MS,
+  earned: dueCertificate === null,
+})
+
+/** Left when a certificate is issued; it uses nothing of the allowance up. */
+export const renewalTrace = (accountId: string, identifiers: readonly Identifier[]): Charge => {
+  const { key, rate, keepMs } = renewalAllowance(accountId, identifiers, null)
+  return { key, ...rate, cost: 0, keepMs }
+}
+
 /** A message that asks somebody to confirm control of a domain: nobody's mailbox is filled through this CA. */
 export const mailCounters = (limits: Limits, overrides: Overrides, accountId: string, domain: string, recipient: string): Counter[] => {
   const registrable = registrableDomain(domain)
@@ -190,9 +219,6 @@ export const mailCounters = (limits: Limits, overrides: Overrides, accountId: st
     },
   ]
 }
-
-/** Longer than any certificate lives. */
-const RENEWABLE_MS = 400 * 86_400_000
 
 /** What a certificate for these identifiers counts against. `exempt`: nothing, but it is remembered. */
 export const certificateCounters = (
@@ -242,77 +268,4 @@ export const failureCharges = async (
   const { overrides } = await ica.policies.current()
   const { key, rate } = failureCounter(ica.settings.limits, overrides, accountId, identifier)
   return rate === null ? [] : [chargeOf({ key, rate })]
-}
-
-const renewalHint: Partial<Record<LimitName, string>> = {
-  ordersPerAccount: ' Orders for exactly the names of an earlier certificate do not count.',
-  certificatesPerDomain: ' Renewals, for exactly the names of an earlier certificate or with "replaces" (RFC 9773) in its window, do not count.',
-  certificatesPerExactSet: ' Use the certificate that you have, or renew with "replaces" (RFC 9773) when its window comes.',
-  failedValidations: ' Look at the error of the last attempt and put it right meanwhile.',
-  mailsPerAccount: ' A challenge by DNS or HTTP needs no message.',
-  mailsPerRecipient: ' The messages that were sent are good for a day; look for them among unwanted mail.',
-  mailsPerDomain: ' The messages that were sent are good for a day; a challenge by DNS or HTTP needs none.',
-}
-
-const duration = (ms: number): string => {
-  const [size, unit] =
-    ms >= 172_800_000 ? [86_400_000, 'days'] : ms >= 7_200_000 ? [3_600_000, 'hours'] : ms >= 120_000 ? [60_000, 'minutes'] : [1000, 'seconds']
-  return `${Math.ceil(ms / size)} ${unit}`
-}
-
-const refusal = ({ limit, what }: Counter, rate: NonNullable<Rate>, waitMs: number, now: number): IcaError => {
-  const retryAfter = Math.max(1, Math.ceil(waitMs / 1000))
-  const at = `${new Date(now + retryAfter * 1000).toISOString().slice(0, 19)}Z`
-  const detail =
-    `Too many ${what}: the limit is ${rate.count} in ${duration(rate.windowMs)}, and it is reached. ` +
-    `The next one is possible at ${at}, in ${duration(waitMs)}.${renewalHint[limit] ?? ''} (${limit})`
-  return new IcaError('rateLimited', detail, { retryAfter })
-}
-
-/** Where limits are counted, and when it is. */
-type Deps = { store: Pick<Store, 'limitStates'>; clock: Clock }
-
-/**
- * Judges an act by its limits and gives what is to be counted with it. Throws rateLimited with Retry-After and a sentence that says which limit, how much, and when
- * (RFC 8555 §6.6).
- */
-const admit = async (ica: Deps, counters: readonly Counter[]): Promise<Charge[]> => {
-  const keys = new Set(counters.flatMap(({ key, sparesRenewal }) => (sparesRenewal === undefined ? [key] : [key, sparesRenewal])))
-  const states = await ica.store.limitStates([...keys])
-  const now = ica.clock.now()
-  const charges: Charge[] = []
-  for (const counter of counters) {
-    const { key, rate, later, sparesRenewal } = counter
-    if (sparesRenewal !== undefined && states.has(sparesRenewal)) continue
-    if (rate !== null) {
-      const state = states.get(key)
-      const surplus = (state ? levelAt(state, now, rate) : 0) - (rate.count - 1)
-      if (surplus > tolerance) throw refusal(counter, rate, (surplus * rate.windowMs) / rate.count, now)
-      if (!later) charges.push(chargeOf({ ...counter, rate }))
-    } else if (counter.keepMs !== undefined && !later) {
-      charges.push({ key, count: 1, windowMs: counter.keepMs, cost: 0, keepMs: counter.keepMs })
-    }
-  }
-  return charges
-}
-
-/** How often another request may snatch the last one away before a client is told that the CA is busy. */
-const ATTEMPTS = 4
-
-/**
- * Does an act that counts: `act` is handed what to count, and counts it in the transaction of what it does. Throws rateLimited as {@link admit} does.
- * Where nothing is limited, nothing is asked of the database.
- */
-export const counted = async <T>(ica: Deps, counters: readonly Counter[], act: (charges: Charge[]) => Promise<T>): Promise<T> => {
-  if (counters.every(({ rate, keepMs }) => rate === null && keepMs === undefined)) return act([])
-  for (let attempt = 1; ; attempt++) {
-    const charges = await admit(ica, counters)
-    try {
-      return await act(charges)
-    } catch (error) {
-      if (!(error instanceof LimitExceeded)) throw error
-      if (attempt === ATTEMPTS)
-        throw new IcaError('rateLimited', 'Too many requests at once count against the same limit. Try again.', { retryAfter: 5, cause: error })
-    }
-  }
 }

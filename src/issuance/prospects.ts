@@ -4,8 +4,9 @@ import { IcaError } from '../errors.js'
 import { domainOf, type Identifier, splitWildcard } from '../identifier.js'
 import { type CaaResult, checkCaa } from '../validation/caa.js'
 import type { Resolver } from '../validation/resolver.js'
+import { counted } from './counting.js'
 import type { Ica } from './ica.js'
-import { certificateCounters, counted } from './limits.js'
+import { certificateCounters } from './limits.js'
 import { checkNames } from './name-rules.js'
 
 export type CaaProspect = {

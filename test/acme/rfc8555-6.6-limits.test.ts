@@ -173,6 +173,37 @@ test('RFC 8555 §6.6, RFC 9773 §5: who replaces a certificate in its window is 
   isLimited(await client.newOrder(['a.example.com'], { replaces: certificateIdOf(renewed.der) }), 'certificatesPerExactSet', /./, (300 * DAY) / 1000)
 })
 
+test('RFC 8555 §6.6: orders for the names of a certificate of the same account are spared, of another account not, and not without an end', async () => {
+  await limited({ ordersPerAccount: parseRate('2/1h') })
+  const [owner, stranger] = [await registered(), await registered()]
+  const names = ['a.example.com']
+  assert.equal((await issue(owner, names)).json.status, 'valid')
+  for (let i = 0; i < 2; i++) assert.equal((await stranger.newOrder(names)).status, 201)
+  isLimited(await stranger.newOrder(names), 'ordersPerAccount', /that renew a certificate of this account/, 1800)
+  // One was counted for the certificate; five renewals are spared, one more counts as any order does.
+  for (let i = 0; i < 6; i++) assert.equal((await owner.newOrder(names)).status, 201, String(i))
+  isLimited(await owner.newOrder(names), 'ordersPerAccount', /./, 1800)
+  app.clock.skew += 2 * DAY
+  await owner.post(owner.directory.newOrder) // for a nonce of that time
+  for (let i = 0; i < 3; i++) assert.equal((await owner.newOrder(names)).status, 201, String(i))
+  isLimited(await owner.newOrder(names), 'ordersPerAccount', /./, 1800)
+})
+
+test('RFC 9773 §5: who gives up the order that replaces a certificate, again and again, orders like everybody in the end', async () => {
+  await limited({ ordersPerAccount: parseRate('2/1h') })
+  const client = await registered()
+  const leaf = await leafOf(client, await issue(client, ['a.example.com']))
+  await markForRenewal(app.ica, { serial: leaf.serial }, { reason: 'test', explanationUrl: null, spreadMs: 0 }, who)
+  app.clock.skew += 1100
+  const replaceAndGiveUp = async (): Promise<Reply> => {
+    const order = await client.newOrder(['a.example.com', 'b.example.com'], { replaces: certificateIdOf(leaf.der) })
+    for (const url of order.json.authorizations ?? []) await client.post(url, { status: 'deactivated' })
+    return order
+  }
+  for (let i = 0; i < 6; i++) assert.equal((await replaceAndGiveUp()).status, 201, String(i))
+  isLimited(await replaceAndGiveUp(), 'ordersPerAccount', /./, 1800)
+})
+
 test('RFC 8555 §6.6: failed validations, by name and account', async () => {
   await limited({ failedValidations: parseRate('2/1h') })
   const [client, other] = [await registered(), await registered()]
