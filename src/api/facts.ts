@@ -49,18 +49,45 @@ export const rootSteps = ({ root }: Facts): string[] => [
   `openssl x509 -in ${rootFile} -noout -fingerprint -sha256`,
 ]
 
-/** One line for each of the usual ACME clients. example.org stands for the XMPP domain. */
-export const clientSteps = ({ directory, needsRoot }: Facts): Step[] => {
+/** What an ACME client is to get, and for which server's software (a kit of `xmpp-ica deploy`) it is. */
+export type Automation = {
+  /** dNSNames: what stock clients can order. */
+  names: readonly string[]
+  /** Null: the default. Older clients have no option for it, so it is named only where it has to be. */
+  profile: string | null
+  /** Null: nothing installs what the client gets. */
+  server: string | null
+}
+
+const anybody: Automation = { names: ['example.org'], profile: null, server: null }
+
+/** What goes on as it began, one line for each of the usual ACME clients. Without `automation` for example.org, which stands for the XMPP domain. */
+export const clientSteps = ({ directory, needsRoot }: Facts, { names, profile, server }: Automation = anybody): Step[] => {
   const trust = (variable: string): string => (needsRoot ? `${variable}=${rootFile} ` : '')
+  const each = (option: string): string => names.map((name) => ` ${option} ${name}`).join('')
+  const kind = (option: string): string => (profile === null ? '' : ` ${option} ${profile}`)
+  const hook = (option: string): string => (server === null ? '' : ` ${option} "xmpp-ica deploy ${server}"`)
+  const lego = `${trust('LEGO_CA_CERTIFICATES')}lego --server ${directory} --accept-tos --email you@example.org${each('--domains')} --http`
   return [
-    { title: 'certbot', lines: [`${trust('REQUESTS_CA_BUNDLE')}certbot certonly --standalone --server ${directory} -d example.org`] },
+    {
+      title: 'certbot',
+      lines: [
+        `${trust('REQUESTS_CA_BUNDLE')}certbot certonly --standalone --server ${directory}${each('-d')}${kind('--preferred-profile')}${hook('--deploy-hook')}`,
+      ],
+    },
     {
       title: 'lego',
-      lines: [`${trust('LEGO_CA_CERTIFICATES')}lego --server ${directory} --accept-tos --email you@example.org --domains example.org --http run`],
+      // It has no timer of its own.
+      lines: [
+        `${lego} run${kind('--profile')}${hook('--run-hook')}`,
+        ...(server === null ? [] : ['# and every day by a timer:', `${lego} renew${kind('--profile')}${hook('--renew-hook')}`]),
+      ],
     },
     {
       title: 'acme.sh',
-      lines: [`acme.sh --issue --standalone --server ${directory} -d example.org${needsRoot ? ` --ca-bundle ${rootFile}` : ''}`],
+      lines: [
+        `acme.sh --issue --standalone --server ${directory}${each('-d')}${kind('--cert-profile')}${hook('--reloadcmd')}${needsRoot ? ` --ca-bundle ${rootFile}` : ''}`,
+      ],
     },
   ]
 }

@@ -12,6 +12,7 @@ import { Copy } from '../ui/copy.js'
 import { Download } from '../ui/download.js'
 import { Names } from '../ui/names.js'
 import { Notice } from '../ui/notice.js'
+import type { Draft } from './draft.js'
 import { Files } from './files.js'
 import { chainOf } from './flow.js'
 import { Judgements } from './judgement.js'
@@ -21,6 +22,7 @@ export const CertificateStep = ({ facts, draft, go }: StepProps) => {
   const pem = draft.pem ?? ''
   const chain = useMemo(() => chainOf(pem), [pem])
   const [leaf, ...others] = useMemo(() => chain.map(readCertificate), [chain])
+  const [server, setServer] = useState<GuideName | null>(null)
   if (!leaf) return <p>{text.proof.goneDetail}</p>
   const { domain } = draft
   const unsaved = draft.key.kind === 'new' && draft.key.pkcs8 !== null && !draft.saved
@@ -39,8 +41,8 @@ export const CertificateStep = ({ facts, draft, go }: StepProps) => {
         </Notice>
       )}
       <Files draft={draft} chain={chain} pem={pem} onSaved={() => !draft.saved && void go({ ...draft, saved: true })} />
-      <Installation domain={domain} />
-      <Renewal facts={facts} domain={domain} leaf={leaf} />
+      <Installation domain={domain} server={server} onServer={setServer} />
+      <Renewal facts={facts} draft={draft} leaf={leaf} server={server} />
       <Content leaf={leaf} others={others} domain={domain} />
       <p>
         <button type="button" class="primary" onClick={() => void finish()}>
@@ -95,22 +97,23 @@ const Steps = ({ steps }: { steps: GuideStep[] }) => (
   <>{steps.map(({ title, lines }) => (lines ? <Copy key={title} label={title} value={lines.join('\n')} /> : <p key={title}>{title}</p>))}</>
 )
 
-const Installation = ({ domain }: { domain: string }) => {
-  const [name, setName] = useState<GuideName | null>(null)
-  const guide: Guide | null = name && guideFor(name, domain)
+type InstallationProps = { domain: string; server: GuideName | null; onServer: (name: GuideName) => void }
+
+const Installation = ({ domain, server, onServer }: InstallationProps) => {
+  const guide: Guide | null = server && guideFor(server, domain)
   return (
     <section>
       <h2>{text.certificate.install}</h2>
       <p>{text.certificate.installLead}</p>
       <p class="row">
         {guideNames.map((one) => (
-          <button key={one} type="button" aria-pressed={one === name} class={one === name ? 'primary' : undefined} onClick={() => setName(one)}>
+          <button key={one} type="button" aria-pressed={one === server} class={one === server ? 'primary' : undefined} onClick={() => onServer(one)}>
             {guideFor(one, domain).label}
           </button>
         ))}
       </p>
       {guide && (
-        <section key={name} aria-label={guide.label}>
+        <section key={server} aria-label={guide.label}>
           <p>
             {text.certificate.installFiles(
               guide.label,
@@ -120,7 +123,7 @@ const Installation = ({ domain }: { domain: string }) => {
           <Steps steps={guide.install} />
           <h3>{text.certificate.trust}</h3>
           <p>
-            <a href="/trust">{text.certificate.trustLink}</a> · <a href={`/servers/${name}`}>{text.certificate.guideLink(guide.label)}</a>
+            <a href="/trust">{text.certificate.trustLink}</a> · <a href={`/servers/${server}`}>{text.certificate.guideLink(guide.label)}</a>
           </p>
           <Steps steps={guide.trust} />
         </section>
@@ -129,16 +132,12 @@ const Installation = ({ domain }: { domain: string }) => {
   )
 }
 
-/** The command lines, which are for example.org, for these names: the option before the example is repeated. */
-const forNames = (lines: string[], names: string[]): string =>
-  lines.join('\n').replace(/(\s-d|\s--domains) example\.org(?![\w.])/g, (_, option: string) => names.map((name) => `${option} ${name}`).join(''))
+type RenewalProps = { facts: Facts; draft: Draft; leaf: CertificateFacts; server: GuideName | null }
 
-const Renewal = ({ facts, domain, leaf }: { facts: Facts; domain: string; leaf: CertificateFacts }) => {
+const Renewal = ({ facts, draft, leaf, server }: RenewalProps) => {
+  const { domain } = draft
   // Where ARI puts the window of renewal.
   const at = leaf.notBefore + ((leaf.notAfter - leaf.notBefore) * 2) / 3
-  const all = leaf.names.filter(({ form }) => form === 'dNSName').map(({ value }) => value)
-  const wildcard = all.some((name) => name.startsWith('*.'))
-  const names = all.filter((name) => !name.startsWith('*.'))
   const mine = new URL('/mine', facts.directory).href
   const calendar = useMemo(
     () =>
@@ -156,11 +155,7 @@ const Renewal = ({ facts, domain, leaf }: { facts: Facts; domain: string; leaf: 
     <section>
       <h2>{text.certificate.renew}</h2>
       <p>{text.certificate.renewBefore(text.day(at))}</p>
-      <p>{text.certificate.automatic}</p>
-      {clientSteps(facts).map(({ title, lines }) => (
-        <Copy key={title} label={title} value={forNames(lines, names)} />
-      ))}
-      {wildcard && <p>{text.certificate.automaticWildcard}</p>}
+      <Automatic facts={facts} profile={draft.profile} leaf={leaf} server={server} />
       <p>{text.certificate.byHand}</p>
       <p>
         <Download name={`${domain}.ics`} type="text/calendar" bytes={calendar}>
@@ -168,5 +163,37 @@ const Renewal = ({ facts, domain, leaf }: { facts: Facts; domain: string; leaf: 
         </Download>
       </p>
     </section>
+  )
+}
+
+/** The lines by which an ACME client goes on with the same names and kind; stock clients order domains alone. */
+const Automatic = ({ facts, profile, leaf, server }: Omit<RenewalProps, 'draft'> & { profile: string }) => {
+  const all = leaf.names.filter(({ form }) => form === 'dNSName').map(({ value }) => value)
+  const names = all.filter((name) => !name.startsWith('*.'))
+  if (names.length === 0) return <p>{all.length === 0 ? text.certificate.automaticServices : text.certificate.automaticWildcard}</p>
+  const usual = facts.profiles.some(({ name, isDefault }) => isDefault && name === profile) || profile === ''
+  return (
+    <>
+      <p>{text.certificate.automatic}</p>
+      <p>
+        {server === null ? (
+          text.certificate.automaticNoServer
+        ) : (
+          <>
+            {text.certificate.automaticHook} <a href={`/servers/${server}`}>{text.certificate.guideLink(guideFor(server, names[0] ?? '').label)}</a>
+          </>
+        )}
+      </p>
+      {clientSteps(facts, { names, profile: usual ? null : profile, server }).map(({ title, lines }) => (
+        <Copy key={title} label={title} value={lines.join('\n')} />
+      ))}
+      {!usual && <p>{text.certificate.automaticKind}</p>}
+      {facts.needsRoot && (
+        <p>
+          {text.certificate.automaticRoot} <a href="/trust">{text.certificate.trustLink}</a>
+        </p>
+      )}
+      {all.length > names.length && <p>{text.certificate.automaticWildcard}</p>}
+    </>
   )
 }

@@ -255,6 +255,12 @@ export const requestText = {
     renew: 'Renew it',
     renewBefore: (when: string) => `Renew it from about ${when} on.`,
     automatic: 'By itself: let an ACME client on your server do it from now on.',
+    automaticNoServer: 'Choose your server above: then the lines install each new certificate as well.',
+    automaticHook: 'The lines install each new certificate by “xmpp-ica deploy”, which is part of this program and runs without a CA.',
+    automaticKind: 'The option for the kind needs certbot 4, acme.sh 3.1.2 or a recent lego.',
+    automaticRoot: 'Renewals run without you, so the machine has to know our root: install it for the whole system first.',
+    automaticServices:
+      'No usual ACME client can order service names (identifiers of the type “srv”), so this kind is renewed by hand, or by a client of your own.',
     automaticWildcard: 'A wildcard needs a client that can write to your DNS: look for “dns” in its documentation.',
     byHand: 'By hand: come back to “My certificates” in this browser. A calendar entry reminds you.',
     calendar: 'Calendar entry',
