@@ -1,11 +1,14 @@
 /** The steps of the form on the real application: what a reload, a lost answer, an expired order and a changed key leave behind. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { blockKey } from '../../src/issuance/operator.js'
+import { readCertificateRequest } from '../../src/pki/csr.js'
 import type { AcmeClient } from '../../web/src/acme/client.js'
 import { AcmeError, isAcmeError } from '../../web/src/acme/problem.js'
+import { makeCsr } from '../../web/src/keys/csr.js'
 import { newAccountKey } from '../../web/src/keys/private-keys.js'
 import { readCertificate } from '../../web/src/keys/read.js'
-import { type Draft, draftFor, identifiersOf, newDraft, startOver } from '../../web/src/request/draft.js'
+import { type Draft, draftFor, identifiersOf, newDraft, startOver, withoutKey } from '../../web/src/request/draft.js'
 import {
   chainOf,
   changeKey,
@@ -16,6 +19,7 @@ import {
   placeOrder,
   solvable,
   takeFurther,
+  wantsOtherKey,
   withKey,
 } from '../../web/src/request/flow.js'
 import type { KeptAccount } from '../../web/src/store.js'
@@ -59,6 +63,11 @@ const finish = async ({ client, account }: Started, placed: Draft): Promise<Draf
 }
 
 const place = async ({ client, account }: Started, draft: Draft): Promise<Draft> => placeOrder(client, await account(), await withKey(draft))
+
+const keyOf = ({ key }: Draft): Uint8Array => {
+  assert.ok(key.kind === 'new' && key.pkcs8)
+  return key.pkcs8
+}
 
 /** The client with one call whose answer gets lost after the server has obeyed. */
 const deaf = (client: AcmeClient, call: 'newAccount' | 'keyChange' | 'finalize'): AcmeClient => ({
@@ -160,6 +169,49 @@ describe('the form’s way to a certificate', () => {
     const { order, authorizations } = await lookAt(started.client, await started.account(), draft.order as string)
     assert.equal(order.status, 'invalid')
     assert.match(authorizations[0]?.challenges[0]?.error?.detail ?? '', /example\.org/)
+  })
+
+  it('goes on with another key where the CA refuses the one at the end, without another proof', async (t) => {
+    const started = await start()
+    t.after(started.app.close)
+    const draft = await place(started, newDraft('example.org'))
+    const csr = await makeCsr(keyOf(draft), identifiersOf(draft))
+    await blockKey(started.app.ica, (await readCertificateRequest(csr)).publicKey.keyId, 'a test', { actor: 'operator:test' })
+    await assert.rejects(finish(started, draft), (error) => isAcmeError(error) && wantsOtherKey(error.type) && /blocked/.test(error.message))
+    const other = withoutKey(draft)
+    assert.deepEqual([other.step, other.order, identifiersOf(other)], ['key', null, identifiersOf(draft)])
+    started.app.played.clear()
+    const done = await finish(started, await place(started, other))
+    assert.notDeepEqual(keyOf(done), keyOf(draft))
+    assert.deepEqual(withoutKey({ ...draft, key: { kind: 'csr', der: csr } }).key, { kind: 'csr', der: new Uint8Array() })
+    assert.deepEqual(
+      ['urn:ietf:params:acme:error:badPublicKey', 'rateLimited', undefined].map((type) => wantsOtherKey(type)),
+      [true, false, false],
+    )
+  })
+
+  it('takes an address for notices into an account that is there already, and asks the CA only where it is another', async (t) => {
+    const { app, client, keeper } = await start()
+    t.after(app.close)
+    let updates = 0
+    const counting: AcmeClient = {
+      ...client,
+      updateContact: (...of) => {
+        updates++
+        return client.updateContact(...of)
+      },
+    }
+    const ensure = (contact?: string[]) => ensureAccount(counting, keeper, { termsOfServiceAgreed: true, ...(contact && { contact }) })
+    const contacts = async () => [(await keeper.readAccount())?.contact, (await client.account(await ensure())).contact ?? []]
+    await ensure()
+    assert.deepEqual(await contacts(), [[], []])
+    for (const wanted of [['mailto:admin@example.org'], ['mailto:admin@example.org'], []]) {
+      await ensure(wanted)
+      assert.deepEqual(await contacts(), [wanted, wanted])
+    }
+    assert.equal(updates, 2)
+    await assert.rejects(ensure(['mailto:nobody']), (error) => isAcmeError(error, 'invalidContact', 'unsupportedContact'))
+    assert.deepEqual(await contacts(), [[], []])
   })
 
   it('compares the names of a CSR', () => {

@@ -17,6 +17,7 @@ import {
   keyAlgorithms,
   newAccountKey,
   newCertificateKey,
+  readAccountKey,
   readPrivateKey,
   signerOf,
 } from '../../web/src/keys/private-keys.js'
@@ -50,6 +51,37 @@ describe('keys of the form', () => {
     const der = await makeCsr(await newCertificateKey('P-256'), [{ type: 'srv', value: '_xmpp-server.example.org' }])
     assert.deepEqual((await readCertificateRequest(der)).sRVNames, ['_xmpp-server.example.org'])
     assert.deepEqual(readRequest(der).names, [{ form: 'SRVName', value: '_xmpp-server.example.org' }])
+  })
+
+  it('an account key comes as the JWK of certbot and as PEM', async () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    const [p256, p521] = (['P-256', 'P-521'] as const).map((namedCurve) => generateKeyPairSync('ec', { namedCurve }).privateKey)
+    assert.ok(p256 && p521)
+    for (const [key, alg] of [
+      [rsa, 'RS256'],
+      [p256, 'ES256'],
+    ] as const) {
+      const jwk = key.export({ format: 'jwk' })
+      for (const text of [
+        JSON.stringify(jwk),
+        ` ${JSON.stringify({ ...jwk, use: 'sig', alg: 'none' }, null, 2)}\n`,
+        key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      ]) {
+        const signer = await signerOf(await readAccountKey(utf8(text)))
+        assert.equal(signer.alg, alg)
+        assert.deepEqual([signer.jwk.n, signer.jwk.x], [jwk.n, jwk.x])
+      }
+    }
+    const { d, ...open } = p256.export({ format: 'jwk' })
+    for (const [given, reason] of [
+      ['{', 'noKey'],
+      ['{"kty":"RSA"}', 'noKey'],
+      [JSON.stringify(open), 'noKey'],
+      [JSON.stringify(p521.export({ format: 'jwk' })), 'kind'],
+      [JSON.stringify({ ...open, d, x: 'AAAA' }), 'broken'],
+      ['hello', 'noKey'],
+    ] as const)
+      await assert.rejects(readAccountKey(utf8(given)), (error) => error instanceof KeyProblem && error.reason === reason, given)
   })
 
   it('an account key can’t be taken out', async () => {

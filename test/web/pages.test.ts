@@ -16,6 +16,8 @@ import { createPages } from '../../src/pages.js'
 import { createWebListener } from '../../src/web.js'
 import { headingsOf, toBlocks, toHtml } from '../../web/markdown.js'
 import { text } from '../../web/src/text/en.js'
+import { mineText } from '../../web/src/text/en-mine.js'
+import { requestText } from '../../web/src/text/en-request.js'
 
 const home = fileURLToPath(new URL('../..', import.meta.url))
 const folder = mkdtempSync(path.join(tmpdir(), 'ica-web-'))
@@ -214,17 +216,43 @@ describe('the strict policy', () => {
   })
 })
 
+/** The paths (`proof.dns.lead`) of all texts below a value; a list of texts is one. */
+const pathsIn = (value: unknown, at: string[] = []): string[] =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.entries(value).flatMap(([key, below]) => pathsIn(below, [...at, key]))
+    : [at.join('.')]
+
+/** What a source says of the texts `exported` by a file: each path that it reads, by whatever name it has imported or shortened it. */
+const pathsRead = (source: string, file: string, exported: string): string[] => {
+  const [, imported = ''] = new RegExp(`import \\{([^}]*)\\} from '[./\\w]*/text/${file}\\.js'`).exec(source) ?? []
+  const [, name] = new RegExp(`\\b${exported}(?: as (\\w+))?\\b`).exec(imported) ?? []
+  if (!imported.includes(exported)) return []
+  const aliases = new Map([[name ?? exported, '']])
+  for (const [, short = '', from = '', below = ''] of source.matchAll(/const (\w+) = (\w+)\.([\w.]+)$/gm))
+    if (aliases.get(from) === '') aliases.set(short, below)
+  for (const [, shorts = '', from = ''] of source.matchAll(/const \{ ([\w, ]+) \} = (\w+)$/gm))
+    if (aliases.get(from) === '') for (const short of shorts.split(', ')) aliases.set(short, short)
+  return [...aliases].flatMap(([alias, start]) =>
+    [...source.matchAll(new RegExp(`(?<![.\\w])${alias}((?:\\.\\w+)+)`, 'g'))].map(([, rest = '']) => `${start}${rest}`.replace(/^\./, '')),
+  )
+}
+
 describe('texts', () => {
   const code = [...filesBelow(path.join(home, 'web/src')), path.join(home, 'web/frame.ts'), path.join(home, 'web/documents.ts')]
     .filter((name) => /\.tsx?$/.test(name) && !name.includes(`${path.sep}text${path.sep}`))
     .map((name) => readFileSync(name, 'utf8'))
 
-  for (const [section, texts] of Object.entries(text)) {
-    if (typeof texts !== 'object') continue
-    it(`of ${section} are all used`, () => {
-      // Used in full, or by a name in files that take the section.
-      const users = code.filter((source) => new RegExp(`text\\.${section}\\b|\\{[^}]*\\b${section}\\b[^}]*\\} = text`).test(source)).join('\n')
-      const unused = Object.keys(texts).filter((key) => !new RegExp(`\\.${key}\\b`).test(users))
+  for (const [file, exported, texts] of [
+    ['en', 'text', text],
+    ['en-request', 'requestText', requestText],
+    ['en-mine', 'mineText', mineText],
+  ] as const) {
+    it(`of ${file}.ts are all used`, () => {
+      const read = [...new Set(code.flatMap((source) => pathsRead(source, file, exported)))]
+      assert.ok(read.length > 20)
+      // Read by its own path, further down in it (a method of the text), or with all that is around it: `states[state]`.
+      const isRead = (one: string) => read.some((used) => used === one || used.startsWith(`${one}.`) || one.startsWith(`${used}.`))
+      const unused = pathsIn(texts).filter((one) => !isRead(one))
       assert.deepEqual(unused, [])
     })
   }

@@ -98,8 +98,21 @@ export const onOtherTab = (name: StoreName, listener: () => void): (() => void) 
   return () => channel?.removeEventListener('message', hear)
 }
 
+let asked = false
+
+/** Asks the browser, once, not to clear this database when room gets scarce: it has the only copy of the account key, and of a certificate key that is not saved yet. */
+const askToPersist = (): void => {
+  if (asked) return
+  asked = true
+  // A refusal changes nothing.
+  void globalThis.navigator?.storage?.persist?.().catch(() => false)
+}
+
 export const readAccount = (): Promise<KeptAccount | null> => get('account', only)
-export const saveAccount = (account: KeptAccount): Promise<void> => put('account', only, account)
+export const saveAccount = (account: KeptAccount): Promise<void> => {
+  askToPersist()
+  return put('account', only, account)
+}
 export const forgetAccount = (): Promise<void> => remove('account', only)
 export const readDraft = (): Promise<Draft | null> => get('draft', only)
 export const saveDraft = (draft: Draft): Promise<void> => put('draft', only, draft)

@@ -25,8 +25,9 @@ export class AcmeError extends Error {
   }
 }
 
-/** Whether something thrown is an {@link AcmeError} of one of these types. */
-export const isAcmeError = (error: unknown, ...types: string[]): error is AcmeError => error instanceof AcmeError && types.includes(error.type)
+/** Whether something thrown is an {@link AcmeError}, of one of these types where any are named. */
+export const isAcmeError = (error: unknown, ...types: string[]): error is AcmeError =>
+  error instanceof AcmeError && (types.length === 0 || types.includes(error.type))
 
 const shortType = (type: unknown): string => (typeof type === 'string' && type.startsWith(prefix) ? type.slice(prefix.length) : 'http')
 

@@ -111,6 +111,34 @@ export const readPrivateKey = (given: Uint8Array): Octets => {
   }
 }
 
+/** The PKCS #8 key of a private JWK (RFC 7517), which is how certbot keeps its account key. Throws KeyProblem. */
+const fromJwk = async (text: string): Promise<Octets> => {
+  let given: JsonWebKey
+  try {
+    given = JSON.parse(text)
+  } catch (error) {
+    throw new KeyProblem('noKey', error)
+  }
+  // What else stands in it, such as a use, is its owner's business.
+  const { kty, crv, x, y, n, e, d, p, q, dp, dq, qi } = given
+  if (kty === undefined || d === undefined) throw new KeyProblem('noKey')
+  const parameters = kty === 'RSA' ? rsa : kty === 'EC' && (crv === 'P-256' || crv === 'P-384') ? ec(crv) : null
+  if (parameters === null) throw new KeyProblem('kind')
+  const jwk = kty === 'RSA' ? { kty, n, e, d, p, q, dp, dq, qi } : { kty, crv, x, y, d }
+  try {
+    const key = await crypto.subtle.importKey('jwk', jwk as JsonWebKey, parameters, true, ['sign'])
+    return new Uint8Array(await crypto.subtle.exportKey('pkcs8', key))
+  } catch (error) {
+    throw new KeyProblem('broken', error)
+  }
+}
+
+/** The private key of an account in the file of an ACME client, as PKCS #8: a JWK, or what {@link readPrivateKey} reads. Throws KeyProblem. */
+export const readAccountKey = async (given: Uint8Array): Promise<Octets> => {
+  const text = given[0] === 0x30 ? '' : new TextDecoder().decode(given.subarray(0, 8 * longest)).trim()
+  return text.startsWith('{') ? fromJwk(text) : readPrivateKey(given)
+}
+
 /** A signature as X.509 wants it: WebCrypto gives r and s of ECDSA one behind the other (RFC 3279 §2.2.3 has them as a SEQUENCE). */
 export const signX509 = async ({ alg, privateKey }: Signer, data: Uint8Array): Promise<{ algorithm: Uint8Array; signature: Uint8Array }> => {
   const octets = new Uint8Array(data)

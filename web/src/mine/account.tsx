@@ -4,10 +4,10 @@ import type { Facts } from '../../../src/api/facts.js'
 import type { AcmeClient } from '../acme/client.js'
 import { isAcmeError } from '../acme/problem.js'
 import { pemEncode } from '../keys/base64.js'
-import { KeyProblem, newCertificateKey, readPrivateKey, signerOf } from '../keys/private-keys.js'
+import { KeyProblem, newCertificateKey, readAccountKey, signerOf } from '../keys/private-keys.js'
 import { changeKey } from '../request/flow.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
-import { hasMail } from '../request/key-step.js'
+import { hasMail, mailOf } from '../request/key-step.js'
 import { exclusively, type KeptAccount, readAccount, saveAccount } from '../store.js'
 import { mineText as text } from '../text/en-mine.js'
 import { Download } from '../ui/download.js'
@@ -38,7 +38,7 @@ export const AccountSection = ({ facts, client, account, onChange }: AccountProp
     ) : (
       <p>{text.account.none}</p>
     )}
-    <Import client={client} onChange={onChange} />
+    <Import client={client} known={account?.url ?? null} onChange={onChange} />
   </section>
 )
 
@@ -52,7 +52,7 @@ const Failure = ({ error }: { error: unknown }) =>
 type Part = { client: AcmeClient; account: Existing; onChange: () => Promise<void> }
 
 const Notices = ({ client, account, onChange }: Part) => {
-  const [mail, setMail] = useState(account.contact[0]?.replace(/^mailto:/i, '') ?? '')
+  const [mail, setMail] = useState(mailOf(account.contact))
   const [saved, setSaved] = useState(false)
   const { busy, error, run } = useAction()
   const wrong = isAcmeError(error, 'invalidContact', 'unsupportedContact')
@@ -124,7 +124,9 @@ const importProblem = (error: unknown): string | null => {
   return isAcmeError(error, 'accountDoesNotExist') ? text.account.unknown : null
 }
 
-const Import = ({ client, onChange }: Pick<AccountProps, 'client' | 'onChange'>) => {
+type ImportProps = Pick<AccountProps, 'client' | 'onChange'> & { known: string | null }
+
+const Import = ({ client, known, onChange }: ImportProps) => {
   const [key, setKey] = useState(new Uint8Array())
   const [done, setDone] = useState(false)
   const { busy, error, run } = useAction()
@@ -133,8 +135,10 @@ const Import = ({ client, onChange }: Pick<AccountProps, 'client' | 'onChange'>)
     event.preventDefault()
     setDone(false)
     run(async () => {
-      const signer = await signerOf(readPrivateKey(key))
+      const signer = await signerOf(await readAccountKey(key))
       const { url, contact } = await client.newAccount(signer, { onlyReturnExisting: true })
+      // The key that is here can't be taken out, so that what takes its place ends it.
+      if (known !== null && known !== url && !confirm(text.account.importAsk)) return
       await exclusively('account', () => saveAccount({ signer, url, contact, next: null }))
       setKey(new Uint8Array())
       setDone(true)
@@ -146,7 +150,7 @@ const Import = ({ client, onChange }: Pick<AccountProps, 'client' | 'onChange'>)
       <summary>{text.account.import}</summary>
       <p>{text.account.importLead}</p>
       <form onSubmit={submit} noValidate>
-        <Field label={text.key.key} help={text.key.keyHelp} error={problem}>
+        <Field label={text.key.key} help={text.account.importHelp} error={problem}>
           <PemField name="accountKey" bytes={key} onBytes={setKey} />
         </Field>
         {!problem && <Failure error={error} />}

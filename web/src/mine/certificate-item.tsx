@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks'
 import { toUnicode } from '../../../src/idna.js'
 import type { AcmeClient } from '../acme/client.js'
+import { AcmeError } from '../acme/problem.js'
 import { chainOf } from '../request/flow.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
 import { forgetCertificate, type KeptAccount, type KeptCertificate, saveCertificate } from '../store.js'
@@ -27,6 +28,7 @@ type ItemProps = { certificate: KeptCertificate; account: KeptAccount | null; cl
 
 export const CertificateItem = ({ certificate, account, client, onChange }: ItemProps) => {
   const { busy, error, run } = useAction()
+  const forgetting = useAction()
   const [running, setRunning] = useState(false)
   const [revoking, setRevoking] = useState(false)
   const names = certificate.identifiers.map(({ value }) => (value.startsWith('*.') ? `*.${toUnicode(value.slice(2))}` : toUnicode(value)))
@@ -38,8 +40,13 @@ export const CertificateItem = ({ certificate, account, client, onChange }: Item
       if (await isRunning()) return setRunning(true)
       await renew(client, certificate)
     })
+  const forget = () =>
+    forgetting.run(async () => {
+      await forgetCertificate(certificate.serial)
+      await onChange()
+    })
   const revoke = async (reason: Parameters<AcmeClient['revoke']>[2]) => {
-    if (!account?.url) return
+    if (!account?.url) throw new AcmeError('unauthorized', text.noAccount)
     await client.revoke({ signer: account.signer, url: account.url }, chainOf(certificate.pem)[0] as Uint8Array, reason)
     await saveCertificate({ ...certificate, revoked: true })
     setRevoking(false)
@@ -67,7 +74,7 @@ export const CertificateItem = ({ certificate, account, client, onChange }: Item
           {text.download}
         </Download>
         {over && (
-          <button type="button" onClick={() => void forgetCertificate(certificate.serial).then(onChange)}>
+          <button type="button" onClick={forget}>
             {text.forget}
           </button>
         )}
@@ -80,9 +87,9 @@ export const CertificateItem = ({ certificate, account, client, onChange }: Item
           </p>
         </Notice>
       )}
-      {error !== null && (
+      {(error ?? forgetting.error) !== null && (
         <Notice kind="bad">
-          <p>{sentenceOf(error)}</p>
+          <p>{sentenceOf(error ?? forgetting.error)}</p>
         </Notice>
       )}
       {revoking && <RevokeForm name={name} onRevoke={revoke} onCancel={() => setRevoking(false)} />}

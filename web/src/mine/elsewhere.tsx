@@ -66,23 +66,34 @@ export const Elsewhere = ({ facts, client, account }: { facts: Facts; client: Ac
 
 type FoundProps = { domain: string; terms: string; client: AcmeClient; account: KeptAccount | null }
 
+/** The certificates of a domain, page by page, the newest first. */
+const useListed = (domain: string) => {
+  const [older, setOlder] = useState<Page & { of: string }>({ of: domain, certificates: [], next: null })
+  const { busy, error, run } = useAction()
+  const path = `/api/certificates?domain=${encodeURIComponent(domain)}`
+  const first = useJson<Page>(path)
+  const more = older.of === domain && older.certificates.length > 0 ? older : null
+  if (first.state !== 'there') return { first, listed: [], next: null, busy, error, load: () => {} }
+  const next = more ? more.next : first.value.next
+  const load = () =>
+    run(async () => {
+      const page = await getJson<Page>(`${path}&cursor=${encodeURIComponent(next ?? '')}`)
+      setOlder({ of: domain, certificates: [...(more?.certificates ?? []), ...page.certificates], next: page.next })
+    })
+  return { first, listed: [...first.value.certificates, ...(more?.certificates ?? [])], next, busy, error, load }
+}
+
 const Found = ({ domain, terms, client, account }: FoundProps) => {
   const [agreed, setAgreed] = useState(false)
-  const answer = useJson<Page>(`/api/certificates?domain=${encodeURIComponent(domain)}`)
-  if (answer.state === 'failed') {
-    return (
-      <Notice kind="bad">
-        <p>{answer.error.message}</p>
-      </Notice>
-    )
-  }
-  if (answer.state !== 'there') return <Busy label={text.elsewhere.busy} />
-  const good = answer.value.certificates.filter(({ status }) => status === 'good')
+  const { first, listed, next, busy, error, load } = useListed(domain)
+  if (first.state === 'failed') return <Failure message={first.error.message} />
+  if (first.state !== 'there') return <Busy label={text.elsewhere.busy} />
+  const good = listed.filter(({ status }) => status === 'good')
   return (
     <div role="status">
       <h3>{text.elsewhere.list(domain)}</h3>
       {good.length > 0 && <p>{text.elsewhere.proveLead}</p>}
-      {good.length === 0 && <p>{text.elsewhere.none}</p>}
+      {good.length === 0 && <p>{next === null ? text.elsewhere.none : text.elsewhere.noneYet}</p>}
       {good.length > 0 && !account?.url && (
         <p>
           <label>
@@ -94,12 +105,27 @@ const Found = ({ domain, terms, client, account }: FoundProps) => {
           </label>
         </p>
       )}
-      {good.map((listed) => (
-        <Foreign key={listed.serial} listed={listed} agreed={agreed || !!account?.url} client={client} account={account} />
+      {good.map((one) => (
+        <Foreign key={one.serial} listed={one} agreed={agreed || !!account?.url} client={client} account={account} />
       ))}
+      {listed.length > good.length && <p class="quiet">{text.elsewhere.ended(listed.length - good.length)}</p>}
+      {error !== null && <Failure message={sentenceOf(error)} />}
+      {next !== null && (
+        <p>
+          <button type="button" onClick={load} disabled={busy}>
+            {text.elsewhere.older}
+          </button>
+        </p>
+      )}
     </div>
   )
 }
+
+const Failure = ({ message }: { message: string }) => (
+  <Notice kind="bad">
+    <p>{message}</p>
+  </Notice>
+)
 
 type ForeignProps = { listed: Listed; agreed: boolean; client: AcmeClient; account: KeptAccount | null }
 

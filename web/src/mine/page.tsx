@@ -1,7 +1,7 @@
 /** My certificates: what this browser has, what it may do elsewhere, and its account. */
 import { useEffect, useState } from 'preact/hooks'
 import type { Facts } from '../../../src/api/facts.js'
-import { useClient } from '../request/hooks.js'
+import { sentenceOf, useClient } from '../request/hooks.js'
 import { type KeptAccount, type KeptCertificate, listCertificates, onOtherTab, readAccount } from '../store.js'
 import { mineText as text } from '../text/en-mine.js'
 import { requestText } from '../text/en-request.js'
@@ -14,7 +14,14 @@ import { RevokeByKey } from './revoke-by-key.js'
 /** What is kept, read again when another tab changes it or `reload` is called. */
 const useKept = () => {
   const [kept, setKept] = useState<{ account: KeptAccount | null; certificates: KeptCertificate[] } | null>(null)
-  const reload = async () => setKept({ account: await readAccount(), certificates: await listCertificates() })
+  const [error, setError] = useState<unknown>(null)
+  const reload = async () => {
+    try {
+      setKept({ account: await readAccount(), certificates: await listCertificates() })
+    } catch (thrown) {
+      setError(thrown)
+    }
+  }
   useEffect(() => {
     void reload()
     const ends = [onOtherTab('certificates', () => void reload()), onOtherTab('account', () => void reload())]
@@ -22,11 +29,11 @@ const useKept = () => {
       for (const end of ends) end()
     }
   }, [])
-  return { kept, reload }
+  return { kept, error, reload }
 }
 
 export default function Page({ facts }: { facts: Facts; path: string }) {
-  const { kept, reload } = useKept()
+  const { kept, error, reload } = useKept()
   const { client, trouble } = useClient(facts)
   return (
     <>
@@ -35,6 +42,11 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
       {trouble && (
         <Notice kind="warn">
           <p>{requestText.trouble(trouble.detail, requestText.clock(trouble.retryAt))}</p>
+        </Notice>
+      )}
+      {error !== null && (
+        <Notice kind="bad">
+          <p>{sentenceOf(error)}</p>
         </Notice>
       )}
       {kept && kept.certificates.length === 0 && (

@@ -1,4 +1,5 @@
 /** A text area that takes a file as well: chosen, or dropped on it. Made to be the child of a Field. */
+import { useState } from 'preact/hooks'
 import { mineText as text } from '../text/en-mine.js'
 
 type PemFieldProps = {
@@ -14,8 +15,12 @@ type PemFieldProps = {
 const longest = 64 * 1024
 
 export const PemField = ({ name, bytes, onBytes, ...field }: PemFieldProps) => {
+  const [note, setNote] = useState('')
   const take = async (file: File | undefined) => {
-    if (file && file.size <= longest) onBytes(new Uint8Array(await file.arrayBuffer()))
+    if (!file) return
+    const fits = file.size <= longest
+    setNote(fits ? text.key.fileTaken(file.name) : text.key.fileTooLarge(file.name))
+    onBytes(fits ? new Uint8Array(await file.arrayBuffer()) : new Uint8Array())
   }
   // DER has no text to show.
   const shown = bytes[0] === 0x30 ? '' : new TextDecoder().decode(bytes)
@@ -27,7 +32,10 @@ export const PemField = ({ name, bytes, onBytes, ...field }: PemFieldProps) => {
         value={shown}
         spellcheck={false}
         autocomplete="off"
-        onInput={(event) => onBytes(new TextEncoder().encode(event.currentTarget.value))}
+        onInput={(event) => {
+          setNote('')
+          onBytes(new TextEncoder().encode(event.currentTarget.value))
+        }}
         onDragOver={(event) => event.preventDefault()}
         onDrop={(event) => {
           event.preventDefault()
@@ -37,6 +45,7 @@ export const PemField = ({ name, bytes, onBytes, ...field }: PemFieldProps) => {
       <label>
         <small>{text.key.file}</small> <input type="file" name={`${name}File`} onChange={(event) => void take(event.currentTarget.files?.[0])} />
       </label>
+      <small role="status">{note}</small>
     </>
   )
 }

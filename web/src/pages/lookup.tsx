@@ -10,14 +10,9 @@ import { StatusMark } from '../ui/status.js'
 import type { CertificateList, Summary } from './answers.js'
 import { CertificateView } from './certificate.js'
 import { Drop } from './drop.js'
+import { placeOf } from './place-of.js'
 
 const t = text.lookup
-
-/** Serials are shown with colons, spaces or `serial=` in front by different tools. */
-const serialIn = (value: string): string | null => {
-  const hex = value.replace(/^(serial(?:\s*number)?\s*[:=]\s*)?(0x)?/i, '').replace(/[\s:]/g, '')
-  return /^[0-9a-f]{16,64}$/i.test(hex) ? hex.toLowerCase() : null
-}
 
 const queryOf = (name: string): string => new URLSearchParams(location.search).get(name)?.trim() ?? ''
 
@@ -42,8 +37,7 @@ const Search = ({ domain }: { domain: string }) => {
     event.preventDefault()
     const asked = value.trim()
     if (!asked) return setError(t.empty)
-    const serial = serialIn(asked)
-    navigate(serial ? `/lookup/${serial}` : `/lookup?domain=${encodeURIComponent(asked)}`)
+    navigate(placeOf(asked))
   }
   return (
     <form onSubmit={submit} noValidate>

@@ -15,6 +15,7 @@ import { Notice } from '../ui/notice.js'
 import type { Draft } from './draft.js'
 import { Files } from './files.js'
 import { chainOf } from './flow.js'
+import { sentenceOf, useAction } from './hooks.js'
 import { Judgements } from './judgement.js'
 import type { StepProps } from './page.js'
 
@@ -23,14 +24,16 @@ export const CertificateStep = ({ facts, draft, go }: StepProps) => {
   const chain = useMemo(() => chainOf(pem), [pem])
   const [leaf, ...others] = useMemo(() => chain.map(readCertificate), [chain])
   const [server, setServer] = useState<GuideName | null>(null)
+  const { busy, error, run } = useAction()
   if (!leaf) return <p>{text.proof.goneDetail}</p>
   const { domain } = draft
   const unsaved = draft.key.kind === 'new' && draft.key.pkcs8 !== null && !draft.saved
-  const finish = async () => {
-    if (unsaved && !confirm(text.certificate.notSaved)) return
-    await forgetDraft()
-    navigate('/mine')
-  }
+  const finish = () =>
+    run(async () => {
+      if (unsaved && !confirm(text.certificate.notSaved)) return
+      await forgetDraft()
+      navigate('/mine')
+    })
   return (
     <>
       <h1>{text.certificate.title}</h1>
@@ -44,8 +47,13 @@ export const CertificateStep = ({ facts, draft, go }: StepProps) => {
       <Installation domain={domain} server={server} onServer={setServer} />
       <Renewal facts={facts} draft={draft} leaf={leaf} server={server} />
       <Content leaf={leaf} others={others} domain={domain} />
+      {error !== null && (
+        <Notice kind="bad">
+          <p>{sentenceOf(error)}</p>
+        </Notice>
+      )}
       <p>
-        <button type="button" class="primary" onClick={() => void finish()}>
+        <button type="button" class="primary" disabled={busy} onClick={finish}>
           {draft.key.kind === 'new' && draft.key.pkcs8 ? text.certificate.done : text.certificate.finish}
         </button>
       </p>

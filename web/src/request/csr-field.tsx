@@ -8,7 +8,7 @@ import { Field } from '../ui/field.js'
 import { type Draft, identifiersOf } from './draft.js'
 import { compareNames } from './flow.js'
 
-/** What stands in the field, or a file in its place. */
+/** What stands in the field, or a binary file in its place. */
 export type CsrInput = { text: string; der: Uint8Array | null }
 
 const labels = ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']
@@ -63,13 +63,16 @@ type CsrFieldProps = {
 
 export const CsrField = ({ input, onInput, draft, error, onTakeNames }: CsrFieldProps) => {
   const [over, setOver] = useState(false)
+  const [tooLarge, setTooLarge] = useState<string | null>(null)
   const given = input.der !== null || input.text.trim() !== ''
   const read = given ? readCsr(input, identifiersOf(draft)) : null
   const problem = read && 'problem' in read ? read.problem : null
   const names = read?.facts ? namesOf(read.facts).filter((name) => !name.startsWith('_')) : []
   const [first, ...rest] = names.includes(draft.domain) ? [draft.domain, ...names.filter((name) => name !== draft.domain)] : names
   const take = async (file: File | undefined) => {
-    if (!file || file.size > longest) return
+    if (!file) return
+    setTooLarge(file.size > longest ? text.key.csrTooLarge(file.name) : null)
+    if (file.size > longest) return onInput({ text: '', der: null })
     const bytes = new Uint8Array(await file.arrayBuffer())
     const binary = bytes[0] === 0x30
     onInput({ text: binary ? '' : new TextDecoder().decode(bytes), der: binary ? bytes : null })
@@ -90,18 +93,23 @@ export const CsrField = ({ input, onInput, draft, error, onTakeNames }: CsrField
         void take(event.dataTransfer?.files[0])
       }}
     >
-      <Field label={text.key.csrLabel} help={text.key.csrPaste} error={problem ?? error}>
+      <Field label={text.key.csrLabel} help={text.key.csrPaste} error={tooLarge ?? problem ?? error}>
         <textarea
           name="csr"
           value={input.text}
           spellcheck={false}
           autocomplete="off"
-          onInput={(event) => onInput({ text: event.currentTarget.value, der: null })}
+          onInput={(event) => {
+            setTooLarge(null)
+            onInput({ text: event.currentTarget.value, der: null })
+          }}
         />
       </Field>
       <label>
         {text.key.csrFile} <input type="file" name="csrFile" onChange={(event) => void take(event.currentTarget.files?.[0])} />
       </label>
+      {/* A binary file leaves the field empty. */}
+      <p role="status">{input.der && read?.facts && text.key.csrTaken(namesOf(read.facts))}</p>
       {problem && first && !first.startsWith('*.') && read?.facts && weaknessOf(read.facts) === null && (
         <button type="button" class="small" onClick={() => onTakeNames({ domain: first, others: rest })}>
           {text.key.takeNames([first, ...rest])}

@@ -86,3 +86,10 @@ export const draftFor = (identifiers: readonly AcmeIdentifier[], profile: string
 
 /** The same inputs, before anything was ordered: for an order that expired or failed. The key stays. */
 export const startOver = (draft: Draft): Draft => ({ ...draft, step: 'key', order: null, methods: {}, pem: null })
+
+/** The same names with the choice of a key open again: for a key that the CA refuses. */
+export const withoutKey = (draft: Draft): Draft => ({
+  ...startOver(draft),
+  key: draft.key.kind === 'csr' ? { kind: 'csr', der: new Uint8Array() } : { ...draft.key, pkcs8: null },
+  saved: false,
+})

@@ -13,17 +13,30 @@ import { type Draft, identifiersOf, type Method, methods } from './draft.js'
 export type AccountKeeper = { readAccount(): Promise<KeptAccount | null>; saveAccount(account: KeptAccount): Promise<void> }
 
 /**
- * The account of this browser; makes key and account where there is none. The key is kept before the CA hears of it, so that a lost answer costs nothing. Throws
- * userActionRequired where the terms have to be agreed to first.
+ * The account of this browser; makes key and account where there is none. The key is kept before the CA hears of it, so that a lost answer costs nothing. Contacts
+ * that the request names become those of an account that is there already. Throws userActionRequired where the terms have to be agreed to first.
  */
 export const ensureAccount = async (client: AcmeClient, keeper: AccountKeeper, request: NewAccount): Promise<Account> => {
   const kept = await settle(client, keeper, await keeper.readAccount())
-  if (kept?.url) return { signer: kept.signer, url: kept.url }
+  if (kept?.url) return withContact(client, keeper, { ...kept, url: kept.url }, request.contact)
   const signer = kept?.signer ?? (await newAccountKey())
   await keeper.saveAccount({ signer, url: null, contact: [], next: null })
   const { url, contact } = await client.newAccount(signer, request)
   await keeper.saveAccount({ signer, url, contact, next: null })
   return { signer, url }
+}
+
+const withContact = async (
+  client: AcmeClient,
+  keeper: AccountKeeper,
+  kept: KeptAccount & { url: string },
+  wanted: string[] | undefined,
+): Promise<Account> => {
+  const account = { signer: kept.signer, url: kept.url }
+  if (wanted === undefined || wanted.join() === kept.contact.join()) return account
+  const { contact = [] } = await client.updateContact(account, wanted)
+  await keeper.saveAccount({ ...kept, contact })
+  return account
 }
 
 /** Finishes a key change of which nobody knows whether the CA made it: the account answers to one of the two keys. */
@@ -99,6 +112,9 @@ export const takeFurther = async (client: AcmeClient, account: Account, order: O
   const { pem } = await client.certificate(account, now.certificate)
   return { ...draft, step: 'certificate', pem }
 }
+
+/** Whether the CA takes no request with this key, so that nothing but another key helps. */
+export const wantsOtherKey = (type: string | undefined): boolean => /(^|:)(badCSR|badPublicKey)$/.test(type ?? '')
 
 /** The DER of a PEM chain, leaf first. */
 export const chainOf = (pem: string): Uint8Array[] => pemBlocks(pem).flatMap(({ label, der }) => (label === 'CERTIFICATE' ? [der] : []))

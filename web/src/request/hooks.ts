@@ -7,6 +7,7 @@ import { AcmeError } from '../acme/problem.js'
 import type { Trouble } from '../acme/transport.js'
 import { AnswerError } from '../shell/fetch.js'
 import { requestText as text } from '../text/en-request.js'
+import { pageVisibility, startPolling } from './polling.js'
 
 /** A sentence for a person about anything that was thrown. */
 export const sentenceOf = (error: unknown): string => {
@@ -50,33 +51,9 @@ export const useAction = (): Action => {
   return { ...state, run, clear: useCallback(() => setState({ busy: false, error: null }), []) }
 }
 
-/** Runs `work` again and again, waiting as long as it says, while the page is visible; starts anew when `key` changes. Null: no more. */
+/** Polls (polling.ts) with the newest `work`; starts anew when `key` changes. */
 export const usePolling = (key: string, work: (signal: AbortSignal) => Promise<number | null>): void => {
   const latest = useRef(work)
   latest.current = work
-  useEffect(() => {
-    const abort = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    const round = async (): Promise<void> => {
-      const wait = await latest.current(abort.signal).catch(() => null)
-      if (abort.signal.aborted || wait === null) return
-      timer = setTimeout(next, wait)
-    }
-    // A page in the background would only wear out the CA; when it comes back, it looks at once.
-    const next = () => {
-      if (!document.hidden) void round()
-    }
-    const onVisible = () => {
-      if (document.hidden) return
-      clearTimeout(timer)
-      void round()
-    }
-    void round()
-    document.addEventListener('visibilitychange', onVisible)
-    return () => {
-      abort.abort()
-      clearTimeout(timer)
-      document.removeEventListener('visibilitychange', onVisible)
-    }
-  }, [key])
+  useEffect(() => startPolling((signal) => latest.current(signal), pageVisibility), [key])
 }

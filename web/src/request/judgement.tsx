@@ -27,7 +27,7 @@ export const Judgements = ({ leaf, domain }: { leaf: CertificateFacts; domain: s
       <li key={verifier + role}>
         <Mark kind={accepted ? 'good' : 'bad'} />
         <div>
-          <strong>{label}</strong> <small>({text.certificate[role]})</small> {accepted ? text.certificate.accepts : text.certificate.refuses}
+          <strong>{label}</strong> <small>({text.certificate.roles[role]})</small> {accepted ? text.certificate.accepts : text.certificate.refuses}
           <p>{why}</p>
         </div>
       </li>

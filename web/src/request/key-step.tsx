@@ -1,5 +1,5 @@
 /** The third step: the key or a CSR, the terms, and the order. */
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { Facts } from '../../../src/api/facts.js'
 import type { NewAccount } from '../acme/client.js'
 import { isAcmeError } from '../acme/problem.js'
@@ -27,40 +27,59 @@ type Meta = { meta: { externalAccountRequired?: boolean } }
 export const order = async (client: StepProps['client'], draft: Draft, request: NewAccount): Promise<Draft> =>
   exclusively('account', async () => {
     const keeper = { readAccount, saveAccount }
-    const place = async () => placeOrder(client, await ensureAccount(client, keeper, request), draft)
-    return place().catch(async (error: unknown) => {
+    const place = async (by: NewAccount) => placeOrder(client, await ensureAccount(client, keeper, by), draft)
+    return place(request).catch(async (error: unknown) => {
       if (!isAcmeError(error, 'accountDoesNotExist')) throw error
+      const contact = (await readAccount())?.contact ?? []
       await forgetAccount()
-      return place()
+      return place({ contact, ...request })
     })
   })
 
-type Inputs = { agreed: boolean; mail: string; keyId: string; macKey: string }
+/** `mail` null: nobody has touched it, so that what the account has stays. */
+type Inputs = { agreed: boolean; mail: string | null; keyId: string; macKey: string }
 type Mistakes = { csr?: string | null; agreed?: string | null; mail?: string | null; binding?: string | null }
 
 const mistakesOf = (inputs: Inputs, bound: boolean, csr: string | null): Mistakes => {
   const mistakes: Mistakes = {}
   if (csr) mistakes.csr = csr
   if (!inputs.agreed) mistakes.agreed = text.key.mustAgree
-  if (inputs.mail.trim() && !addressForm.test(inputs.mail.trim())) mistakes.mail = text.key.mailBad
+  if (inputs.mail?.trim() && !addressForm.test(inputs.mail.trim())) mistakes.mail = text.key.mailBad
   if (bound && (!inputs.keyId.trim() || !fromBase64(inputs.macKey)?.length)) mistakes.binding = text.key.bindingMissing
   return mistakes
 }
 
 const requestOf = ({ agreed, mail, keyId, macKey }: Inputs, bound: boolean): NewAccount => ({
   termsOfServiceAgreed: agreed,
-  contact: mail.trim() ? [`mailto:${mail.trim()}`] : [],
+  ...(mail !== null && { contact: mail.trim() ? [`mailto:${mail.trim()}`] : [] }),
   externalAccount: bound ? { keyId: keyId.trim(), macKey: fromBase64(macKey) ?? new Uint8Array() } : null,
 })
+
+/** The address at which the account of this browser gets its notices. */
+const useKnownMail = (): string => {
+  const [known, setKnown] = useState('')
+  useEffect(() => {
+    readAccount().then(
+      (account) => setKnown(mailOf(account?.contact ?? [])),
+      () => {},
+    )
+  }, [])
+  return known
+}
+
+/** The first address among contacts. */
+export const mailOf = (contact: readonly string[]): string => contact.find((url) => /^mailto:/i.test(url))?.slice('mailto:'.length) ?? ''
 
 export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
   const [kind, setKind] = useState<KeyAlgorithm | 'csr'>(draft.key.kind === 'csr' ? 'csr' : draft.key.algorithm)
   const [csr, setCsr] = useState<CsrInput>({ text: '', der: draft.key.kind === 'csr' && draft.key.der.length > 0 ? draft.key.der : null })
-  const [inputs, setInputs] = useState<Inputs>({ agreed: false, mail: '', keyId: '', macKey: '' })
+  const [inputs, setInputs] = useState<Inputs>({ agreed: false, mail: null, keyId: '', macKey: '' })
   const [mistakes, setMistakes] = useState<Mistakes>({})
   const directory = useJson<Meta>('/acme/directory')
   const bound = directory.state === 'there' && directory.value.meta.externalAccountRequired === true
   const { busy, error, run } = useAction()
+  const knownMail = useKnownMail()
+  const mailRefused = isAcmeError(error, 'invalidContact', 'unsupportedContact') ? error.message : null
   const set = (change: Partial<Inputs>) => setInputs({ ...inputs, ...change })
 
   const keyOf = (): Draft['key'] | string => {
@@ -128,8 +147,14 @@ export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
         </fieldset>
         {bound && <Binding inputs={inputs} set={set} error={mistakes.binding} />}
         {hasMail(facts) && (
-          <Field label={text.key.mail} help={text.key.mailHelp} error={mistakes.mail}>
-            <input name="mail" type="email" value={inputs.mail} onInput={(event) => set({ mail: event.currentTarget.value })} autocomplete="email" />
+          <Field label={text.key.mail} help={text.key.mailHelp} error={mistakes.mail ?? mailRefused}>
+            <input
+              name="mail"
+              type="email"
+              value={inputs.mail ?? knownMail}
+              onInput={(event) => set({ mail: event.currentTarget.value })}
+              autocomplete="email"
+            />
           </Field>
         )}
         <p>
@@ -152,7 +177,7 @@ export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
             {mistakes.agreed}
           </small>
         </p>
-        {error !== null && (
+        {error !== null && mailRefused === null && (
           <Notice kind="bad">
             <p>{sentenceOf(error)}</p>
           </Notice>

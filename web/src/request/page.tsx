@@ -54,10 +54,20 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
   const [draft, setDraft] = useState<Draft | null>(null)
   const [durable, setDurable] = useState(true)
   const { client, trouble } = useClient(facts)
+  /** What the database does not take goes on in this page alone, and the person is told. */
+  const lose = () => setDurable(false)
   useEffect(() => {
-    void isDurable().then(setDurable)
+    void isDurable().then((can) => can || lose())
+    if (!held) return
+    const fresh = () => newDraft(asked().get('domain') ?? '')
     // Another tab may have taken it further before this one got it.
-    if (held) void readDraft().then((kept) => setDraft(kept ?? newDraft(asked().get('domain') ?? '')))
+    readDraft().then(
+      (kept) => setDraft(kept ?? fresh()),
+      () => {
+        lose()
+        setDraft(fresh())
+      },
+    )
   }, [held])
 
   if (!globalThis.crypto?.subtle) return <Problem title={text.steps.key} detail={text.insecure} />
@@ -65,13 +75,13 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
   if (!draft || !held) return <Busy label={text.loading} />
 
   const go = async (next: Draft): Promise<void> => {
-    await saveDraft(next)
+    await saveDraft(next).catch(lose)
     setDraft(next)
     navigate(`/request?step=${next.step}`, { replace: next.step === draft.step })
   }
   const discard = async () => {
     if (draft.order && draft.step !== 'certificate' && !confirm(text.discardAsk)) return
-    await forgetDraft()
+    await forgetDraft().catch(lose)
     setDraft(newDraft())
     navigate('/request')
   }

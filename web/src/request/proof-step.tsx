@@ -9,8 +9,8 @@ import { forgetDraft, readAccount, saveCertificate } from '../store.js'
 import { requestText as text } from '../text/en-request.js'
 import { Mark, Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
-import { type Draft, type Method, startOver } from './draft.js'
-import { answered, keptCertificate, type Look, lookAt, solvable, takeFurther } from './flow.js'
+import { type Draft, type Method, startOver, withoutKey } from './draft.js'
+import { answered, keptCertificate, type Look, lookAt, solvable, takeFurther, wantsOtherKey } from './flow.js'
 import { sentenceOf, useAction, usePolling } from './hooks.js'
 import { order } from './key-step.js'
 import { Check } from './names-step.js'
@@ -39,7 +39,8 @@ const useOrder = ({ draft, go, client }: StepProps): State & { refresh: () => vo
   const [refreshed, setRefreshed] = useState(0)
   const [rounds] = useState({ count: 0 })
   const finished = async (next: Draft & { pem: string }) => {
-    await saveCertificate(keptCertificate(next))
+    // Where it can't be kept, the draft can't either, and `go` says so; the certificate is there all the same.
+    await saveCertificate(keptCertificate(next)).catch(() => {})
     await go(next)
   }
   usePolling(`${draft.order} ${refreshed}`, async (signal) => {
@@ -91,6 +92,7 @@ export const ProofStep = (props: StepProps) => {
   const { look, account, gone, error, refresh } = useOrder(props)
   const again = useAction()
   const restart = () => again.run(async () => go(await order(client, startOver(draft), { termsOfServiceAgreed: true })))
+  const otherKey = () => again.run(async () => go(withoutKey(draft)))
   const title = draft.purpose === 'manage' ? text.proof.manageTitle(draft.domain) : text.proof.title
   const over = gone || look?.order.status === 'invalid'
   const valid = look?.authorizations.filter(({ status }) => status === 'valid').length ?? 0
@@ -102,17 +104,21 @@ export const ProofStep = (props: StepProps) => {
       {error !== null && (
         <Notice kind="bad">
           <p>{sentenceOf(error)}</p>
-          <p class="row">
-            <button type="button" onClick={refresh}>
-              {text.again}
-            </button>
-            <button type="button" onClick={restart} disabled={again.busy}>
-              {text.proof.restart}
-            </button>
-          </p>
+          {isAcmeError(error) && wantsOtherKey(error.type) ? (
+            <OtherKey onClick={otherKey} busy={again.busy} />
+          ) : (
+            <p class="row">
+              <button type="button" onClick={refresh}>
+                {text.again}
+              </button>
+              <button type="button" onClick={restart} disabled={again.busy}>
+                {text.proof.restart}
+              </button>
+            </p>
+          )}
         </Notice>
       )}
-      {over && <Over look={look} onRestart={restart} busy={again.busy} />}
+      {over && <Over look={look} onRestart={restart} onOtherKey={otherKey} busy={again.busy} />}
       {again.error !== null && (
         <Notice kind="bad">
           <p>{sentenceOf(again.error)}</p>
@@ -139,8 +145,22 @@ export const ProofStep = (props: StepProps) => {
   )
 }
 
+/** The proofs stay; only another key leads on. */
+const OtherKey = ({ onClick, busy }: { onClick: () => void; busy: boolean }) => (
+  <>
+    <p>{text.proof.otherKeyDetail}</p>
+    <p>
+      <button type="button" class="primary" onClick={onClick} disabled={busy}>
+        {text.proof.otherKey}
+      </button>
+    </p>
+  </>
+)
+
+type OverProps = { look: Look | null; onRestart: () => void; onOtherKey: () => void; busy: boolean }
+
 /** An order that came to nothing, with what the CA found. */
-const Over = ({ look, onRestart, busy }: { look: Look | null; onRestart: () => void; busy: boolean }) => {
+const Over = ({ look, onRestart, onOtherKey, busy }: OverProps) => {
   const failed = look?.authorizations.filter(({ status }) => status === 'invalid') ?? []
   return (
     <Notice kind="bad" title={failed.length > 0 ? failed.map((one) => text.proof.failed(nameOf(one))).join(' ') : text.proof.gone}>
@@ -148,12 +168,18 @@ const Over = ({ look, onRestart, busy }: { look: Look | null; onRestart: () => v
         <p key={one.url}>{answered(one)?.error?.detail}</p>
       ))}
       {look?.order.error && failed.length === 0 && <p>{look.order.error.detail}</p>}
-      <p>{failed.length > 0 ? text.proof.failedDetail : text.proof.goneDetail}</p>
-      <p>
-        <button type="button" class="primary" onClick={onRestart} disabled={busy}>
-          {text.proof.restart}
-        </button>
-      </p>
+      {wantsOtherKey(look?.order.error?.type) ? (
+        <OtherKey onClick={onOtherKey} busy={busy} />
+      ) : (
+        <>
+          <p>{failed.length > 0 ? text.proof.failedDetail : text.proof.goneDetail}</p>
+          <p>
+            <button type="button" class="primary" onClick={onRestart} disabled={busy}>
+              {text.proof.restart}
+            </button>
+          </p>
+        </>
+      )}
     </Notice>
   )
 }

@@ -103,6 +103,8 @@ export const requestText = {
     csrEmpty: 'Paste or choose the certificate request.',
     csrIsKey: 'This is a private key. Keep it to yourself: what is needed is the request that was made with it. Nothing was sent.',
     csrIsCertificate: 'This is a certificate. What is needed is the request (CSR) that was made with the key.',
+    csrTooLarge: (file: string) => `${file} is too large to be a certificate request. Choose another file.`,
+    csrTaken: (list: string[]) => (list.length > 0 ? `The request in the file is for ${names(list)}.` : 'The request in the file names no domain.'),
     csrNames: (missing: string[], extra: string[]) =>
       [
         missing.length > 0 && `The request lacks ${names(missing)}, which you chose in the step before.`,
@@ -143,13 +145,14 @@ export const requestText = {
       'email-link-01': ['E-mail', 'A message to the domain’s administrator'],
       'http-01': ['File', 'A file on the domain’s web server'],
     } as Record<string, [string, string]>,
-    all: 'Use this way for all names',
     valid: 'Proved',
     gone: 'This order is over.',
     goneDetail: 'It expired, or the CA does not know it any more. Nothing is lost: start again with the same names and the same key.',
     failed: (name: string) => `${name} could not be proved`,
     failedDetail: 'The CA looked and did not find the right proof. Correct it, then start again: there will be a new value to publish.',
     restart: 'Start again with the same names',
+    otherKey: 'Choose another key',
+    otherKeyDetail: 'The CA takes no request with this key. The names stay proved: with another key it goes on at once.',
     checking: 'The CA is looking …',
     attempt: (detail: string) => `The last look found a problem; the CA looks again by itself. ${detail}`,
     dns: {
@@ -189,7 +192,6 @@ export const requestText = {
         txt: (at: string) => `from the TXT record _validation-contactemail.${at}`,
       } as Record<string, (at: string) => string>,
       none: 'There is no address to which a message could go. Choose another way.',
-      choose: 'Choose an address.',
       send: 'Send the message',
       resend: 'Send it to this address',
       states: {
@@ -234,7 +236,6 @@ export const requestText = {
     names: 'Names',
     valid: 'Valid',
     range: (from: string, to: string) => `${from} to ${to}`,
-    issuer: 'Issued by',
     serial: 'Serial number',
     keyKind: 'Key',
     fingerprint: 'SHA-256 fingerprint',
@@ -244,8 +245,7 @@ export const requestText = {
     judgementLead: 'How the XMPP software out there judges the names of this certificate, once it trusts the root.',
     accepts: 'accepts it',
     refuses: 'refuses it',
-    s2s: 'server to server',
-    c2s: 'apps',
+    roles: { s2s: 'server to server', c2s: 'apps' },
     install: 'Install it',
     installLead: 'Choose your server:',
     installFiles: (server: string, files: string[]) => `For ${server} save ${names(files)}.`,
@@ -266,6 +266,5 @@ export const requestText = {
     calendar: 'Calendar entry',
     event: (domain: string) => `Renew the XMPP certificate of ${domain}`,
     eventDetail: (domain: string, until: string, url: string) => `The certificate of ${domain} ends on ${until}. Renew it at ${url}`,
-    mine: 'My certificates',
   },
 } as const

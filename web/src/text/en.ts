@@ -125,14 +125,13 @@ export const text = {
     copy: 'SHA-256 fingerprint of the root certificate',
     validUntil: (when: string) => `valid until ${when}`,
     pem: 'Root certificate (PEM)',
-    der: 'Root certificate (DER)',
   },
 
   lookup: {
     title: 'Look up a certificate',
-    lead: 'By domain, by serial number, or by the certificate itself. Certificates of this CA are public; nothing else about their owners is.',
-    query: 'Domain or serial number',
-    queryHelp: 'example.org, or the serial number in hex as openssl shows it',
+    lead: 'By domain, by serial number or fingerprint, or by the certificate itself. Certificates of this CA are public; nothing else about their owners is.',
+    query: 'Domain, serial number or fingerprint',
+    queryHelp: 'example.org, or the serial number or SHA-256 fingerprint in hex as openssl shows it',
     submit: 'Look up',
     file: 'Or drop a certificate here',
     fileHelp: 'A PEM or DER file, or paste the PEM text. It stays in your browser: only its fingerprint is sent.',
