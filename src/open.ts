@@ -43,7 +43,8 @@ export const openDatabase = async (config: Config, log: Log, create: boolean): P
     mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
   }
   try {
-    const notices = config.mail.mode === 'off' ? null : { perRecipient: config.limits.noticesPerRecipient }
+    const notices =
+      config.mail.mode === 'off' ? null : { perRecipient: config.limits.noticesPerRecipient, perStranger: config.limits.noticesPerStranger }
     return await openStore({ url: config.database, log, notices })
   } catch (error) {
     const cause = (error as Error).cause instanceof Error ? ` (${((error as Error).cause as Error).message})` : ''

@@ -166,7 +166,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   tasks.every('resume orders', 5 * second, () => resumeOrders(ca.ica, clock.now() - stalledAfterMs), 0)
   tasks.every('unanswered mails', 30 * second, () => expireLinks(ca.ica), 0)
   if (config.mail.mode !== 'off') {
-    const notices = { perRecipient: config.limits.noticesPerRecipient }
+    const notices = { perRecipient: config.limits.noticesPerRecipient, perStranger: config.limits.noticesPerStranger }
     tasks.every('certificates that expire', minute, () => tellOfExpiries(ca.ica, notices), 10 * second)
   }
   const maintain = createMaintenance(store, log)

@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { decideLink, linkOf } from '../issuance/confirm.js'
 import type { Ica, Who } from '../issuance/ica.js'
-import { type Subscriptions, subscribe, unsubscribe } from '../issuance/notices.js'
+import { noticesAt, type Subscriptions, subscribe, unsubscribe } from '../issuance/notices.js'
 import { type Ca, confirmPage, noLinkPage, problemPage, style, stylePath, unsubscribePage } from './pages.js'
 
 /** Of a form with one short field. */
@@ -67,8 +67,8 @@ export const createConfirmHandler = ({ ica, ca, subscriptions }: Deps): ConfirmH
   const notices = async (req: IncomingMessage, res: ServerResponse, path: string, who: Who): Promise<void> => {
     const subscription = (await subscriptions()).read(path.slice('/unsubscribe/'.length))
     if (!subscription) return send(req, res, 404, noLinkPage(ca))
-    const { address, accountId } = subscription
-    if (req.method !== 'POST') return send(req, res, 200, unsubscribePage(ca, address, await ica.store.isOptedOut(address, accountId)))
+    const { address } = subscription
+    if (req.method !== 'POST') return send(req, res, 200, unsubscribePage(ca, address, await noticesAt(ica, subscription)))
     const fields = await readForm(req)
     const oneClick = fields?.get('List-Unsubscribe') === 'One-Click'
     const action = oneClick ? 'unsubscribe' : fields?.get('action')

@@ -1,5 +1,7 @@
 /** The pages behind the links in mails. They work without JavaScript, and fetch nothing but their stylesheet. */
+
 import type { LinkFacts, LinkState } from '../issuance/confirm.js'
+import type { NoticesAt } from '../issuance/notices.js'
 import { type Block, escapeHtml, renderBlocks } from '../mail/html.js'
 import { showMoment } from '../mail/texts.js'
 
@@ -118,28 +120,33 @@ export const noLinkPage = (ca: Ca): string =>
     'Perhaps the mail program has cut it off: copy the whole address from the message. Links of requests that ended weeks ago are forgotten.',
   ])
 
-export const unsubscribePage = (ca: Ca, address: string, refused: boolean): string =>
-  refused
-    ? page(
-        ca,
-        'You get no more notices',
-        [`${address} is told nothing more about this account's certificates, not even that they expire.`],
-        [
-          { action: 'subscribe', label: 'Send notices again' },
-          { action: 'unsubscribe-all', label: 'None from any account' },
-        ],
-      )
-    : page(
-        ca,
-        'Notices about certificates',
-        [
-          `${address} is told when certificates of this account are issued, expire or are revoked. Without the notices you will hear of none of that by mail.`,
-        ],
-        [
-          { action: 'unsubscribe', label: 'No more for this account', main: true },
-          { action: 'unsubscribe-all', label: 'None from any account' },
-        ],
-      )
+export const unsubscribePage = (ca: Ca, address: string, notices: NoticesAt): string => {
+  if (notices === 'none') {
+    return page(
+      ca,
+      'You get no more notices',
+      [`${address} is told nothing more about this account's certificates, not even that they expire.`],
+      [
+        { action: 'subscribe', label: 'Send notices again' },
+        { action: 'unsubscribe-all', label: 'None from any account' },
+      ],
+    )
+  }
+  const few = notices === 'few'
+  return page(
+    ca,
+    'Notices about certificates',
+    [
+      `${address} is told when certificates of this account are issued, expire or are revoked. Without the notices you will hear of none of that by mail.`,
+      ...(few ? ['Only a few a day are sent until somebody at this address says that they are wanted: anybody could have named it as theirs.'] : []),
+    ],
+    [
+      ...(few ? [{ action: 'subscribe', label: 'They are wanted' }] : []),
+      { action: 'unsubscribe', label: 'No more for this account', main: true },
+      { action: 'unsubscribe-all', label: 'None from any account' },
+    ],
+  )
+}
 
 /** Said of anything that is wrong with a request itself. */
 export const problemPage = (ca: Ca, title: string, text: string): string => page(ca, title, [text])

@@ -21,6 +21,7 @@ export const limitNames = [
   'mailsPerRecipient',
   'mailsPerDomain',
   'noticesPerRecipient',
+  'noticesPerStranger',
 ] as const
 export type LimitName = (typeof limitNames)[number]
 export type Limits = Readonly<Record<LimitName, Rate>>
@@ -64,6 +65,7 @@ export const defaultLimits: Limits = {
   mailsPerRecipient: parseRate('20/1d'),
   mailsPerDomain: parseRate('50/1d'),
   noticesPerRecipient: parseRate('100/1d'),
+  noticesPerStranger: parseRate('5/1d'),
 }
 
 export const noLimits: Limits = {
@@ -76,6 +78,7 @@ export const noLimits: Limits = {
   mailsPerRecipient: null,
   mailsPerDomain: null,
   noticesPerRecipient: null,
+  noticesPerStranger: null,
 }
 
 /** The limits of a text like `ordersPerAccount=1000/3h, failedValidations=off`; those that it leaves out are the default ones. Throws what is wrong with it. */

@@ -80,11 +80,21 @@ export const createSubscriptions = async (store: Pick<Ica['store'], 'settingOnce
   }
 }
 
+/** `few`: nobody at the address has said that they are wanted, so that it is sent little. */
+export type NoticesAt = 'none' | 'few' | 'all'
+
+/** Which notices an address gets for an account. */
+export const noticesAt = async ({ store, clock }: Pick<Ica, 'store' | 'clock'>, { address, accountId }: Subscription): Promise<NoticesAt> => {
+  if (await store.isOptedOut(address, accountId)) return 'none'
+  return (await store.isKnownMailbox(address, clock.now())) ? 'all' : 'few'
+}
+
 /** Ends notices to an address: for one account, or (`all`) for whatever account has it among its contacts. */
 export const unsubscribe = (ica: Pick<Ica, 'store' | 'clock'>, { address, accountId }: Subscription, all: boolean, who: Who): Promise<boolean> => {
   const audit = act(ica, who, 'notices.refused', `account:${accountId}`, { address, all })
   return ica.store.optOut(address, all ? '' : accountId, audit.at, audit)
 }
 
+/** The reader wants notices: again, or all of them. */
 export const subscribe = (ica: Pick<Ica, 'store' | 'clock'>, { address, accountId }: Subscription, who: Who): Promise<void> =>
   ica.store.optIn(address, accountId, act(ica, who, 'notices.wanted', `account:${accountId}`, { address }))

@@ -26,7 +26,9 @@ export const removeNameRule = async (ica: Deps, list: NameList, name: string, wh
 export const limitSubject = (limit: LimitName, text: string): string => {
   if (limit === 'newAccountsPerAddress') return addressKey(text.replace(/\/64$/, ''))
   if (limit === 'mailsPerRecipient') return mailboxOf(text)
-  if (limit === 'noticesPerRecipient') throw new IcaError('malformed', 'noticesPerRecipient is the same for everybody: set it in ICA_LIMITS.')
+  if (limit === 'noticesPerRecipient' || limit === 'noticesPerStranger') {
+    throw new IcaError('malformed', `${limit} is the same for everybody: set it in ICA_LIMITS.`)
+  }
   if (!text.includes('.')) return text
   const domain = toAscii(text.toLowerCase())
   if (domain === null || registrableDomain(domain) !== domain) {

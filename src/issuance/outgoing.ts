@@ -53,7 +53,8 @@ const writeMail = async ({ store, clock, sealer, sender, subscriptions }: Outgoi
   const text = await noticeText({ store, clock }, sender, mail)
   if (!text) return null
   const unsubscribe = `${sender.website}/unsubscribe/${(await subscriptions()).token({ address: mail.recipient, accountId: mail.accountId ?? '' })}`
-  return { content: { ...text, blocks: [...text.blocks, ...noticeFooter(sender, unsubscribe)] }, unsubscribe }
+  const known = await store.isKnownMailbox(mail.recipient, clock.now())
+  return { content: { ...text, blocks: [...text.blocks, ...noticeFooter(sender, unsubscribe, known)] }, unsubscribe }
 }
 
 const auditOf = (mail: Mail, at: number, action: string, detail: string): AuditEntry => ({

@@ -100,8 +100,9 @@ export const keyBlockedText = (sender: Sender, keyId: string, reason: string): M
   ],
 })
 
-/** What stands below every notice. */
-export const noticeFooter = (sender: Sender, unsubscribe: string): Block[] => [
-  `You get this notice because your address is a contact of an ACME account at ${sender.name} (${sender.website}).`,
-  { link: unsubscribe, label: 'To get no more of them' },
+/** What stands below every notice. `known`: somebody at the mailbox has said that these are wanted; until then few are sent. */
+export const noticeFooter = (sender: Sender, unsubscribe: string, known: boolean): Block[] => [
+  `You get this notice because your address is a contact of an ACME account at ${sender.name} (${sender.website}).` +
+    (known ? '' : ' Nobody at your address has said yet that notices are wanted, so only a few a day are sent.'),
+  { link: unsubscribe, label: known ? 'To get no more of them' : 'To get all of them, or no more' },
 ]

@@ -5,6 +5,7 @@
 import type { AuditEntry } from '../model.js'
 import { type ChallengeInContext, type ChallengeResult, findChallenge, finishChallenge } from './challenges.js'
 import { type Charge, note, spend } from './limits.js'
+import { meetMailbox } from './notices.js'
 import { type Mail, type MailStatus, type NewMail, queueMail } from './outbox.js'
 import { record } from './rows.js'
 import { change, lock, type Runner, row, rows, type Steps } from './sql.js'
@@ -152,8 +153,8 @@ export const confirmationStore = ({ read, write }: Runner) => ({
     charges: readonly Charge[] = [],
   ): Promise<boolean> =>
     write(function* () {
-      const usable = yield* row<{ id: string }>(
-        `SELECT c.id FROM confirmation f JOIN challenge c ON c.id = f.challenge_id JOIN "authorization" z ON z.id = c.authorization_id
+      const usable = yield* row<{ address: string }>(
+        `SELECT f.address FROM confirmation f JOIN challenge c ON c.id = f.challenge_id JOIN "authorization" z ON z.id = c.authorization_id
            JOIN account a ON a.id = z.account_id
          WHERE f.token_hash = ? AND c.status = 'processing' AND z.deactivated_at IS NULL AND z.expires_at > ? AND a.status = 'valid'`,
         tokenHash,
@@ -163,6 +164,7 @@ export const confirmationStore = ({ read, write }: Runner) => ({
       const challengeId = yield* decide('token_hash', tokenHash, outcome, at)
       if (challengeId === null || !(yield* finishChallenge(challengeId, result))) return false
       yield* cancelMails(challengeId, at)
+      if (outcome === 'confirmed') yield* meetMailbox(usable.address, at)
       yield* record(audit)
       yield* note(charges, at)
       return true

@@ -1,6 +1,6 @@
 /** Notices to subscribers: a mail to each contact of the account, in the transaction of what it tells of, unless nobody wants it. */
 import type { AuditEntry } from '../model.js'
-import { type Charge, spendIfRoom } from './limits.js'
+import { type Charge, note, spendIfRoom } from './limits.js'
 import { type MailKind, newMailId, queueMail } from './outbox.js'
 import { record } from './rows.js'
 import { change, type Runner, row, rows, type Steps } from './sql.js'
@@ -9,9 +9,13 @@ export type NoticeKind = Exclude<MailKind, 'validation'>
 
 /** Whether and how much this CA tells its subscribers. */
 export type NoticeOptions = {
-  /** How many notices one address is sent; null: no limit. */
-  perRecipient: { count: number; windowMs: number } | null
+  /** How many notices one mailbox is sent; null: no limit. */
+  perRecipient: Rate | null
+  /** The same for a mailbox at which nobody has ever pressed a button of ours: anybody can name it as a contact. Null: as `perRecipient`. */
+  perStranger: Rate | null
 }
+
+type Rate = { count: number; windowMs: number }
 
 export type Notice = {
   kind: NoticeKind
@@ -31,13 +35,27 @@ const USEFUL_MS = 5 * 86_400_000
  */
 export const mailboxOf = (address: string): string => address.toLowerCase().replace(/\+[^@]*(?=@)/, '')
 
-const chargeFor = (address: string, { count, windowMs }: NonNullable<NoticeOptions['perRecipient']>): Charge => ({
-  key: `noticesPerRecipient:${mailboxOf(address)}`,
-  count,
-  windowMs,
-  cost: 1,
-  keepMs: 0,
-})
+/** How long a mailbox is no stranger after somebody has pressed a button there: longer than any certificate lives. */
+const KNOWN_MS = 400 * 86_400_000
+
+const knownKey = (address: string): string => `mailboxKnown:${mailboxOf(address)}`
+
+/** Whether somebody at this mailbox has proved a name by mail, or has said that notices are wanted. */
+function* isKnown(address: string, at: number): Steps<boolean> {
+  return (yield* row('SELECT 1 AS known FROM rate_limit WHERE key = ? AND expires_at > ?', knownKey(address), at)) !== undefined
+}
+
+/** Somebody at this mailbox has pressed a button that only its mails lead to. */
+export function* meetMailbox(address: string, at: number): Steps<void> {
+  yield* note([{ key: knownKey(address), count: 1, windowMs: KNOWN_MS, cost: 0, keepMs: KNOWN_MS }], at)
+}
+
+/** What a notice to an address counts against; null where nothing is limited. */
+function* chargeFor(address: string, { perRecipient, perStranger }: NoticeOptions, at: number): Steps<Charge | null> {
+  const stranger = perStranger !== null && !(yield* isKnown(address, at))
+  const rate = stranger ? perStranger : perRecipient
+  return rate && { key: `${stranger ? 'noticesPerStranger' : 'noticesPerRecipient'}:${mailboxOf(address)}`, ...rate, cost: 1, keepMs: 0 }
+}
 
 /** The addresses among the contacts of an account that may be told: no other kind of contact, nobody who has asked not to be. Lower case. */
 function* recipientsOf(accountId: string): Steps<string[]> {
@@ -58,7 +76,8 @@ export function* queueNotice({ kind, accountId, about, data, at }: Notice, optio
   for (const recipient of yield* recipientsOf(accountId)) {
     const once = `${kind} ${about} ${recipient}`
     if (yield* row('SELECT 1 AS told FROM mail WHERE once = ?', once)) continue
-    if (options.perRecipient && !(yield* spendIfRoom(chargeFor(recipient, options.perRecipient), at))) continue
+    const charge = yield* chargeFor(recipient, options, at)
+    if (charge && !(yield* spendIfRoom(charge, at))) continue
     const mail = { id: newMailId(at), kind, recipient, accountId, data, sealed: null, urgent: false, once, createdAt: at, expiresAt: at + USEFUL_MS }
     if (yield* queueMail(mail)) queued++
   }
@@ -177,9 +196,14 @@ export const noticeStore = ({ read, write }: Runner) => ({
       return true
     }),
 
-  /** Notices again, for this account. */
+  /** Whether somebody at this address has said that notices are wanted, or has proved a name by mail. */
+  isKnownMailbox: (address: string, now: number): Promise<boolean> => read(() => isKnown(address, now)),
+
+  /** The reader of a notice wants them: again, or more than a stranger is sent. */
   optIn: (address: string, accountId: string, audit: AuditEntry): Promise<void> =>
     write(function* () {
-      if ((yield* change('DELETE FROM mail_opt_out WHERE address = ? AND account_id IN (?, ?)', address, accountId, '')) > 0) yield* record(audit)
+      const again = yield* change('DELETE FROM mail_opt_out WHERE address = ? AND account_id IN (?, ?)', address, accountId, '')
+      if (again > 0 || !(yield* isKnown(address, audit.at))) yield* record(audit)
+      yield* meetMailbox(address, audit.at)
     }),
 })

@@ -100,8 +100,11 @@ test('a certificate by e-mail: the message, the page, the button, the order', as
   for (const part of [domain, client.key.thumbprint, '127.0.0.1', 'This was not me']) assert.ok(page.text.includes(part), part)
   assert.doesNotMatch(page.text, /<script|style=|<style/)
 
+  const isKnown = () => app.store.isKnownMailbox(`hostmaster@${domain}`, app.clock.now())
+  assert.equal(await isKnown(), false)
   const done = await form(link, 'confirm')
   assert.match(await done.text(), /<h1>Confirmed<\/h1>/)
+  assert.equal(await isKnown(), true)
   const valid = await poll(client, authorization, ({ status }) => status !== 'pending')
   assert.equal(valid.json.status, 'valid', valid.text)
   assert.deepEqual(
@@ -170,6 +173,7 @@ test('"This was not me" ends the challenge, and is recorded', async () => {
   await client.post(challenge, { address: `admin@${domain}` })
   const link = linkIn(await smtp.next(`admin@${domain}`), 'confirm')
   assert.match(await (await form(link, 'deny')).text(), /<h1>Refused<\/h1>/)
+  assert.equal(await app.store.isKnownMailbox(`admin@${domain}`, app.clock.now()), false)
   await form(link, 'confirm')
   const failed = await client.post(authorization)
   assert.equal(failed.json.status, 'invalid')
@@ -345,6 +349,38 @@ test('one account writes to so many and no more, whoever they are', async () => 
       statuses.push((await other.post(challenge, { address: `admin@${domain}` })).status)
     }
     assert.deepEqual(statuses, [200, 200, 429])
+  } finally {
+    app.ica.settings.limits = limits
+  }
+})
+
+test('about one registered domain so many messages are sent and no more, whichever account asks about whichever name below it', async () => {
+  const { limits } = app.ica.settings
+  app.ica.settings.limits = { ...limits, mailsPerDomain: parseRate('3/1h') }
+  try {
+    const other = await createAcmeClient(app.directory)
+    await other.register()
+    const domain = newDomain()
+    const results: Reply[] = []
+    for (const [by, name, local] of [
+      [client, domain, 'admin'],
+      [other, domain, 'hostmaster'],
+      [client, `chat.${domain}`, 'webmaster'],
+      [other, `muc.${domain}`, 'postmaster'],
+    ] as const) {
+      const { challenge } = await ordered(name, by)
+      results.push(await by.post(challenge, { address: `${local}@${domain}` }))
+    }
+    assert.deepEqual(
+      results.slice(0, 3).map(({ status }) => status),
+      [200, 200, 200],
+    )
+    const refused = results[3] as Reply
+    isProblem(refused, 429, 'rateLimited', new RegExp(`messages about the registered domain ${domain}.*mailsPerDomain`))
+    // One of three in an hour comes back every 20 minutes.
+    assert.ok(Math.abs(Number(refused.headers.get('retry-after')) - 1200) < 60, String(refused.headers.get('retry-after')))
+    const { challenge } = await ordered(newDomain(), other)
+    assert.equal((await other.post(challenge, { address: `admin@d${count}.test` })).status, 200)
   } finally {
     app.ica.settings.limits = limits
   }

@@ -2,16 +2,17 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { tellOfExpiries } from '../../src/issuance/notices.js'
+import { blockKey, unblockKey } from '../../src/issuance/operator.js'
 import { revokeKey } from '../../src/issuance/revocation.js'
 import { createSmtpTransport } from '../../src/mail/transport.js'
-import { noticeTimes } from '../../src/store/store.js'
+import { type NoticeOptions, noticeTimes } from '../../src/store/store.js'
 import { createPorts } from '../../src/validation/net.js'
 import { type AcmeClient, createAcmeClient, request } from '../support/acme.js'
 import { createTestApp, proven, type TestApp } from '../support/app.js'
 import { csrFor, proveAll } from '../support/flow.js'
 import { linkIn, type MailServer, startMailServer } from '../support/smtp-server.js'
 
-const options = { perRecipient: null }
+const options: NoticeOptions = { perRecipient: null, perStranger: null }
 let app: TestApp
 let smtp: MailServer
 before(async () => {
@@ -107,6 +108,51 @@ test('revoked: told where the owner did not do it, with the key that is blocked'
   const { mail } = await smtp.next(client.address)
   assert.equal(mail.subject, 'Certificate revoked for revoked.example.org')
   assert.match(mail.text ?? '', /keyCompromise[\s\S]*blocked for ever/)
+})
+
+test('key blocked: its owner reads which one, once, and the text and HTML say the same', async () => {
+  const client = await newClient()
+  const { keyId } = (await app.store.certificateBySerial(await issue(client, 'blocked.example.org'))) ?? { keyId: '' }
+  await smtp.next(client.address)
+  await blockKey(app.ica, keyId, 'found in a public repository', { actor: 'operator:test' })
+  const { mail } = await smtp.next(client.address)
+  assert.equal(mail.subject, 'A key of your certificates is blocked')
+  for (const part of [keyId, 'found in a public repository', 'No certificate will be issued for it any more']) {
+    assert.ok(mail.text?.includes(part), part)
+    assert.ok(typeof mail.html === 'string' && mail.html.includes(part), part)
+  }
+  await unblockKey(app.ica, keyId, { actor: 'operator:test' })
+  await blockKey(app.ica, keyId, 'found in a public repository', { actor: 'operator:test' })
+  await settled()
+  assert.equal(subjectsTo(client.address).length, 2)
+})
+
+test('a mailbox that somebody has only named gets a few; whoever reads there may ask for all', async () => {
+  options.perStranger = { count: 2, windowMs: 86_400_000 }
+  try {
+    const client = await newClient()
+    for (const name of ['a', 'b', 'c']) await issue(client, `${name}.strange.example.org`)
+    await settled()
+    assert.equal(subjectsTo(client.address).length, 2)
+    const first = await smtp.next(client.address)
+    assert.match((first.mail.text ?? '').replace(/\s+/g, ' '), /Nobody at your address has said yet that notices are wanted/)
+    const link = linkIn(first, 'unsubscribe')
+    const page = await (await fetch(link)).text()
+    assert.match(page, /Only a few a day are sent/)
+    assert.match(page, /value="subscribe">They are wanted</)
+    await issue(client, 'd.strange.example.org')
+    await settled()
+    assert.equal(subjectsTo(client.address).length, 2)
+
+    const answer = await fetch(link, { method: 'POST', body: new URLSearchParams({ action: 'subscribe' }) })
+    assert.doesNotMatch(await answer.text(), /Only a few a day|They are wanted/)
+    for (const name of ['e', 'f', 'g']) await issue(client, `${name}.strange.example.org`)
+    await settled()
+    assert.equal(subjectsTo(client.address).length, 5)
+    assert.doesNotMatch(smtp.received.filter(({ to }) => to.includes(client.address)).at(-1)?.mail.text ?? '', /Nobody at your address/)
+  } finally {
+    options.perStranger = null
+  }
 })
 
 test('unsubscribing: looking changes nothing; the button, the mail program by itself, and back again', async () => {

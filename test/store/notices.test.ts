@@ -4,7 +4,7 @@ import type { CertificateReservation } from '../../src/model.js'
 import { noticeTimes, openStore, type Store } from '../../src/store/store.js'
 import { addCertificate, addIssuer, auditEntry, day, hex, makeAccount, now, silent, testDatabases } from './fixtures.js'
 
-const options = { perRecipient: { count: 6, windowMs: day } }
+const options = { perRecipient: { count: 6, windowMs: day }, perStranger: null }
 
 for (const database of testDatabases()) {
   describe(`notices, on ${database.engine}`, () => {
@@ -134,6 +134,23 @@ for (const database of testDatabases()) {
       assert.equal(await store.isExpiryMissed(old.serial), true)
       await store.recordRevocation(old.serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry())
       assert.equal(await store.isExpiryMissed(old.serial), false)
+    })
+
+    test('a mailbox is a stranger until somebody there has pressed a button, however its address is spelt, and again much later', async () => {
+      const strict = { perRecipient: { count: 4, windowMs: day }, perStranger: { count: 2, windowMs: day } }
+      const other = await openStore({ url: database.url, log: silent, notices: strict })
+      const box = `stranger${hex(4)}@example.org`
+      const account = await newAccount(`mailto:${box.replace('@', '+x@')}`)
+      for (let i = 0; i < 4; i++) await addCertificate(other, { accountId: account.id })
+      assert.equal((await mailsTo(account.address)).length, 2)
+      assert.equal(await store.isKnownMailbox(box, now), false)
+      const before = (await store.auditLog({ subject: `account:${account.id}`, limit: 50 })).length
+      for (let i = 0; i < 3; i++) await store.optIn(account.address, account.id, auditEntry('notices.wanted', `account:${account.id}`))
+      assert.equal((await store.auditLog({ subject: `account:${account.id}`, limit: 50 })).length, before + 1)
+      assert.deepEqual([await store.isKnownMailbox(box, now), await store.isKnownMailbox(box, now + 401 * day)], [true, false])
+      for (let i = 0; i < 6; i++) await addCertificate(other, { accountId: account.id })
+      assert.equal((await mailsTo(account.address)).length, 2 + 4)
+      await other.close()
     })
 
     test('one address is sent so many and no more, and what it is about happens all the same', async () => {

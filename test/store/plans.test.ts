@@ -72,7 +72,7 @@ describe('query plans, on sqlite', () => {
     ;(prisma as unknown as { $on(event: 'query', listen: (e: { query: string }) => void): void }).$on('query', ({ query }) => explain(query))
     store = {
       engine: 'sqlite',
-      ...storeOn(watching, { ask: (question) => question(prisma), close: async () => {} }, { perRecipient: null }),
+      ...storeOn(watching, { ask: (question) => question(prisma), close: async () => {} }, { perRecipient: null, perStranger: null }),
       close: runner.close,
     }
   })
@@ -153,7 +153,8 @@ describe('query plans, on sqlite', () => {
     await store.expireConfirmation(mailId, now + 2 * day, { status: 'invalid', error: { type: 'x', detail: 'x', status: 400 } }, auditEntry())
     const told = await addCertificate(store, { accountId: (await addAccount(store)).id })
     await addCertificate(store, { notAfter: now + 100 * day })
-    for (const due of await store.expiringCertificates(now + 80 * day, 5)) await store.tellOfExpiry(due, null, now + 80 * day, { perRecipient: null })
+    for (const due of await store.expiringCertificates(now + 80 * day, 5))
+      await store.tellOfExpiry(due, null, now + 80 * day, { perRecipient: null, perStranger: null })
     await store.isExpiryMissed(told.serial)
     await store.optOut('a@example.com', account.id, now, auditEntry())
     await store.optIn('a@example.com', account.id, auditEntry())

@@ -14,7 +14,7 @@ import { Busy } from '../ui/spinner.js'
 import { isRunning, renew } from './renewal.js'
 import { RevokeForm } from './revoke-form.js'
 
-/** From a third of the life before its end on renewal is due, from a tenth on it is urgent. */
+/** With a third of its life left renewal is due, which is where ARI puts it and just before the first notice by mail; with a tenth it is urgent, as the second says. */
 const stateOf = ({ notBefore, notAfter, revoked }: KeptCertificate, now: number) => {
   if (revoked) return { kind: 'bad', label: text.revoked } as const
   if (notAfter < now) return { kind: 'bad', label: text.expired(requestText.day(notAfter)) } as const
