@@ -80,10 +80,10 @@ export const createMeter = (): Meter => {
       })
     },
     ocsp: (counts, held) => {
-      const ways = new Set(['hits', 'signed', 'overdue', 'failures'])
+      const ways = new Set(['hits', 'signed', 'overdue', 'failures', 'refused'])
       const help = {
         says: 'OCSP answers by what they say',
-        way: 'OCSP answers from memory (hits), made (signed), given late for want of a new one (overdue), not made (failures)',
+        way: 'OCSP answers from memory (hits), made (signed), given late for want of a new one (overdue), not made (failures), not begun because too many are being made (refused)',
       }
       for (const label of ['says', 'way'] as const) {
         new Counter({

@@ -4,6 +4,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import type { Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import type { Address } from './config-keys.js'
+import { type Connections, watchConnections } from './connections.js'
 import type { Log } from './log.js'
 import type { FastPath } from './status/fast-path.js'
 
@@ -16,6 +17,13 @@ export const limits = {
   maxHeaderSize: 16 * 1024,
   maxHeadersCount: 64,
   connectionsCheckingInterval: 5_000,
+  /** Without an octet in either direction while a request or its answer is under way. */
+  timeout: 60_000,
+  /** For a whole answer: 64 kB/s for a list of a million revocations. */
+  responseTimeout: 600_000,
+  maxPipelined: 8,
+  /** Of one process. Each costs a few kilobytes while it waits. */
+  maxConnections: 10_000,
 }
 
 type Limits = typeof limits
@@ -74,27 +82,6 @@ const listen = (server: Server, host: string | undefined, port: number): Promise
     })
   })
 
-/** The connections of a server, for what node:http does not close: those on which nothing was said yet (browsers open such), and unfinished TLS handshakes. */
-type Connections = { closeSilent(): void; closeAll(): void }
-
-const watchConnections = (server: Server): Connections => {
-  const sockets = new Set<Socket>()
-  const watch = (socket: Socket): void => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  }
-  // The same connection twice where TLS is spoken: what was said in clear, and what inside.
-  server.on('connection', watch).on('secureConnection', watch)
-  return {
-    closeSilent: () => {
-      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
-    },
-    closeAll: () => {
-      for (const socket of sockets) socket.destroy()
-    },
-  }
-}
-
 const closeServer = (server: Server, connections: Connections, fastPath: FastPath | undefined, graceMs: number): Promise<void> =>
   new Promise((resolve) => {
     const closeIdle = (): void => {
@@ -132,9 +119,22 @@ const refusals: Record<string, [string, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not arrive in time. Send it again.\n'],
 }
 
-const createServerFor = (door: Door, options: ServerOptions, log: Log): Server | HttpsServer => {
+/** Says at most once a minute that connections are turned away. */
+const sayFull = (server: Server, door: Door, log: Log): void => {
+  let said = -Infinity
+  server.on('drop', () => {
+    if (performance.now() - said < 60_000) return
+    said = performance.now()
+    log.warn({ door: door.name, maxConnections: server.maxConnections }, 'there are too many connections: further ones are refused')
+  })
+}
+
+const createServerFor = (door: Door, options: ServerOptions, { timeout, maxConnections }: Limits, log: Log): Server | HttpsServer => {
   const server = door.tls ? createHttpsServer({ ...options, ...tlsDefaults, ...door.tls }, door.handler) : createHttpServer(options, door.handler)
   server.maxHeadersCount = limits.maxHeadersCount
+  server.maxConnections = maxConnections
+  server.timeout = timeout
+  sayFull(server, door, log)
   if (door.fastPath && !door.tls) putBefore(door.fastPath, server)
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
@@ -149,7 +149,8 @@ const tlsDefaults = { minVersion: 'TLSv1.2' as const, ALPNProtocols: ['http/1.1'
 
 /** Opens a door. Rejects with {@link ListenError}, with nothing left open. `change`: other limits, for tests. */
 export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {}): Promise<Listener> => {
-  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval }: Limits = { ...limits, ...change }
+  const bounds: Limits = { ...limits, ...change }
+  const { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval } = bounds
   const options = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize, connectionsCheckingInterval, noDelay: true, keepAlive: true }
   const servers: { server: Server; connections: Connections }[] = []
   const addresses: string[] = []
@@ -158,8 +159,7 @@ export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {
     await Promise.all(servers.map(({ server, connections }) => closeServer(server, connections, door.fastPath, graceMs)))
   }
   for (const host of hostsOf(door.address)) {
-    const server = createServerFor(door, options, log)
-    const connections = watchConnections(server)
+    const server = createServerFor(door, options, bounds, log)
     try {
       port = await listen(server, host, port)
     } catch (error) {
@@ -169,7 +169,7 @@ export const openDoor = async (door: Door, log: Log, change: Partial<Limits> = {
       await close(0)
       throw explain(door, error as NodeJS.ErrnoException)
     }
-    servers.push({ server, connections })
+    servers.push({ server, connections: watchConnections(server, bounds) })
     addresses.push(show(host ?? '*', port))
   }
   const setCertificate = (tls: SecureContextOptions): void => {

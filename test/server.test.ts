@@ -41,8 +41,8 @@ const ask = (port: number, target: string, options: { method?: string; headers?:
 
 const open: Listener[] = []
 after(() => Promise.all(open.map((listener) => listener.close(0))))
-const door = async (handler: RequestListener, more: Partial<Door> = {}): Promise<Listener> => {
-  const listener = await openDoor({ name: 'web', address: { host: '127.0.0.1', port: 0 }, handler, ...more }, log)
+const door = async (handler: RequestListener, more: Partial<Door> = {}, change: Partial<typeof limits> = {}): Promise<Listener> => {
+  const listener = await openDoor({ name: 'web', address: { host: '127.0.0.1', port: 0 }, handler, ...more }, log, change)
   open.push(listener)
   return listener
 }
@@ -86,6 +86,77 @@ describe('a listener', () => {
       /^HTTP\/1\.1 431 .*delete the cookies/s,
     )
     assert.match(await raw(port, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 .*\r\nConnection: close/s)
+  })
+
+  it('reads no further than a few requests ahead of its answers, and answers all in the end', async () => {
+    const count = 20_000
+    const waiting: ServerResponse[] = []
+    let most = 0
+    const { port } = await door((req, res) => {
+      req.resume()
+      most = Math.max(most, waiting.push(res))
+    })
+    const socket = connect(port, '127.0.0.1')
+    let answers = 0
+    socket.on('data', (data) => {
+      answers += data.toString().match(/HTTP\/1\.1 200/g)?.length ?? 0
+    })
+    // Some with a body: reading it would go on where reading was stopped.
+    const one = `POST / HTTP/1.1\r\nHost: a\r\nX-Other: ${'x'.repeat(900)}\r\nContent-Length: 4\r\n\r\nbody`
+    socket.write(one.repeat(count))
+    while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    assert.ok(waiting.length > limits.maxPipelined && waiting.length < 300, `${waiting.length} requests are begun`)
+    for (let ended = 0; ended < count; await new Promise((resolve) => setImmediate(resolve))) {
+      for (const res of waiting.splice(0, 8)) {
+        res.end('ok')
+        ended++
+      }
+    }
+    for (const until = Date.now() + 5000; answers < count && Date.now() < until; ) await new Promise((resolve) => setTimeout(resolve, 10))
+    assert.equal(answers, count)
+    assert.ok(most < 300, `${most}`)
+    socket.destroy()
+  })
+
+  it('cuts who does not take an answer, and answers that take too long', async () => {
+    const body = Buffer.alloc(40 * 1024 * 1024)
+    const closed = new Map<string, number>()
+    const handler: RequestListener = (req, res) => {
+      const began = performance.now()
+      // There is always something on its way.
+      const trickle = setInterval(() => res.write('a little'), 50)
+      res.once('close', () => {
+        clearInterval(trickle)
+        closed.set(req.url ?? '', performance.now() - began)
+      })
+      if (req.url === '/slow') return
+      clearInterval(trickle)
+      res.end(body)
+    }
+    const { port } = await door(handler, {}, { timeout: 300, responseTimeout: 1500, connectionsCheckingInterval: 50 })
+    const targets = ['/stalled', '/slow']
+    const sockets = targets.map((target) =>
+      connect(port, '127.0.0.1', () => sockets[targets.indexOf(target)]?.write(`GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`)),
+    )
+    sockets[1]?.on('error', () => undefined).resume()
+    for (const until = Date.now() + 10_000; closed.size < 2 && Date.now() < until; ) await new Promise((resolve) => setTimeout(resolve, 20))
+    for (const socket of sockets) socket.destroy()
+    const [stalled = 0, slow = 0] = targets.map((target) => closed.get(target))
+    assert.ok(stalled >= 250 && stalled < slow, `${stalled}`)
+    assert.ok(slow >= 1400, `${slow}`)
+  })
+
+  it('refuses connections beyond their number, and says so', async () => {
+    const { port } = await door((_, res) => void res.end('ok'), {}, { maxConnections: 2 })
+    const sockets = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('connect', resolve))))
+    lines.length = 0
+    await assert.rejects(ask(port, '/'))
+    assert.deepEqual(lines, [{ door: 'web', maxConnections: 2 }])
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal((await ask(port, '/')).body, 'ok')
   })
 
   it('closes idle connections at once, lets begun requests finish, cuts what does not end', async () => {

@@ -28,13 +28,16 @@ export type OcspSettings = {
   validityMs: number
   /** Answers held in memory, of 1 to 2 KB. */
   cacheSize: number
+  /** Answers that are being looked up and signed; who asks beyond that is told to try later. */
+  maxInMaking: number
 }
 
 const hour = 3_600_000
-const defaults: OcspSettings = { validityMs: 24 * hour, cacheSize: 50_000 }
+/** 4096 signatures with P-256 take a tenth of a second. */
+const defaults: OcspSettings = { validityMs: 24 * hour, cacheSize: 50_000, maxInMaking: 4096 }
 
 /** How often each thing was said, and how it came about. Plain numbers, to be read by whatever collects metrics. */
-export type OcspCounts = Record<OcspAnswer['says'] | 'hits' | 'signed' | 'overdue' | 'failures', number>
+export type OcspCounts = Record<OcspAnswer['says'] | 'hits' | 'signed' | 'overdue' | 'failures' | 'refused', number>
 
 export type OcspService = {
   /** Never rejects: what can't be answered is answered with an OCSP error. Not a promise where the answer is in memory. */
@@ -63,6 +66,7 @@ const newCounts = (): OcspCounts => ({
   signed: 0,
   overdue: 0,
   failures: 0,
+  refused: 0,
 })
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
@@ -114,13 +118,14 @@ const retryMs = 5000
 
 export const createOcspService = (deps: OcspDeps): OcspService => {
   const { clock } = deps
-  const { validityMs, cacheSize } = { ...defaults, ...deps.settings }
+  const { validityMs, cacheSize, maxInMaking } = { ...defaults, ...deps.settings }
   const statuses = createSecondMemory(deps.store)
   const making = { clock, validityMs, sign: createSigningQueue(), statusOf: statuses.statusOf }
   const issuers = deps.issuers.map(knownIssuer)
   const memory = createMemory(cacheSize)
   const counts = newCounts()
   const failure = createFailureLog(deps.log)
+  let inMaking = 0
 
   /** A revocation that is met before the feed tells of it: what is held under other keys goes now, so that nobody hears `good` after `revoked`. */
   const meet = (issuer: KnownIssuer, serial: string, flight: string | null): void => {
@@ -133,6 +138,11 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
 
   /** `flight`: the key that it is signed for; null for an answer to one. */
   const sign = async (issuer: KnownIssuer, request: OcspRequest, flight: string | null): Promise<OcspAnswer> => {
+    if (inMaking >= maxInMaking) {
+      counts.refused++
+      throw new IcaError('unavailable', 'Too many OCSP answers are being made.')
+    }
+    inMaking++
     try {
       const onRevoked = (serial: string): void => meet(issuer, serial, flight)
       const answer = await makeAnswer({ ...making, onRevoked }, issuer, request)
@@ -143,6 +153,8 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
       counts.failures++
       failure.happened(error)
       throw error
+    } finally {
+      inMaking--
     }
   }
 

@@ -33,6 +33,21 @@ const read = (body: Uint8Array) => {
 }
 
 describe('the OCSP service', () => {
+  it('makes only so many answers at once; the others are to try later, and what is held is given', async () => {
+    const { service, store, log, clock } = await setUp({ settings: { maxInMaking: 10 } })
+    const serial = store.issue(intermediate.id)
+    await service.answer(requestFor(serial))
+    // Past half of its life it has to be made anew.
+    clock.pass(13 * hour)
+    const asked = Array.from({ length: 30 }, () => encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16)))
+    const answers = asked.map((request) => service.answer(request))
+    assert.equal((await service.answer(requestFor(serial))).says, 'good')
+    const said = (await Promise.all(answers)).map(({ says }) => says)
+    assert.deepEqual([said.filter((says) => says === 'good').length, said.filter((says) => says === 'tryLater').length], [10, 20])
+    assert.deepEqual([service.counts.refused, service.counts.failures, log.errors.length], [21, 0, 0])
+    assert.equal((await service.answer(asked[0] as Uint8Array)).says, 'good')
+  })
+
   it('signs once and then answers from memory, at once', async () => {
     const { service, store } = await setUp()
     const serial = store.issue(intermediate.id)
