@@ -6,8 +6,9 @@ import 'reflect-metadata'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { buildCa } from '../dist/build.js'
-import { openCore, openLogging, readConfig, version } from '../dist/open.js'
+import { openCore, openLogging, readConfig } from '../dist/open.js'
 import { startCa } from '../dist/running.js'
+import { version } from '../dist/version.js'
 
 const config = readConfig()
 const core = await openCore(config, openLogging(config), { create: true, actor: 'system', purpose: 'bench' })

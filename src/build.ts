@@ -20,7 +20,7 @@ import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
 import type { Transport } from './mail/transport.js'
 import type { Meter } from './metrics.js'
-import type { Issuer, StatusUrls } from './pki/certificate.js'
+import type { Issuer } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
 import { limits } from './server.js'
 import type { ServedCertificate } from './status/ca-certificates.js'
@@ -29,6 +29,7 @@ import { createFastPath, type FastPath } from './status/fast-path.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
 import { createOcspService, type OcspService } from './status/ocsp.js'
 import { createRevocationFeed, type RevocationFeed } from './status/revocation-feed.js'
+import { statusUrls } from './status-urls.js'
 import type { Store } from './store/store.js'
 import { dns01 } from './validation/dns-01.js'
 import { dnsAccount01 } from './validation/dns-account-01.js'
@@ -42,17 +43,6 @@ const day = 24 * hour
 
 /** Never less than before: certificates that are out point to their shard. */
 export const crlShards = 16
-
-/** The wall clock: the only place where the time is read. */
-export const wallClock: Clock = { now: () => Date.now() }
-
-/** Where an issuer's status is published (src/status/handler.ts has the paths). */
-export const statusUrls = (config: Pick<Config, 'statusUrl' | 'cpsUrl'>, issuerId: string, shard: number | null): StatusUrls => ({
-  ocsp: `${config.statusUrl}/ocsp`,
-  caIssuers: `${config.statusUrl}/ca/${issuerId}.cer`,
-  crl: `${config.statusUrl}/crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`,
-  cps: config.cpsUrl,
-})
 
 /** What everything below is made from. */
 export type Core = { config: Config; clock: Clock; log: Log; store: Store; keystore: Keystore; passphrase: string; meter: Meter }

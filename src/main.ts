@@ -1,5 +1,4 @@
 import { CommanderError } from 'commander'
-import { explain } from './cli/context.js'
 import { say } from './cli/output.js'
 import { createProgram } from './cli/program.js'
 
@@ -8,12 +7,14 @@ import { createProgram } from './cli/program.js'
  */
 export const main = async (argv: string[]): Promise<void> => {
   try {
-    await createProgram().parseAsync(argv, { from: 'user' })
+    await (await createProgram(argv[0])).parseAsync(argv, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode
       return
     }
+    // Loaded by most commands anyway; not by those that have nothing to do with the CA.
+    const { explain } = await import('./cli/context.js')
     const message = explain(error)
     if (message === null) throw error
     say(`xmpp-ica: ${message}`)

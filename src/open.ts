@@ -1,7 +1,7 @@
 /** Opening what a command works on: configuration, log, keys, database. The keys and the database must belong together. */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { type Core, statusUrls, wallClock } from './build.js'
+import type { Core } from './build.js'
 import { type Config, parseConfig, readEnvironment, withoutPassword } from './config.js'
 import { IcaError } from './errors.js'
 import { replaceFile } from './files.js'
@@ -15,12 +15,12 @@ import { createMeter } from './metrics.js'
 import type { AuditEntry } from './model.js'
 import type { Issuer } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
+import { statusUrls } from './status-urls.js'
 import { openStore, type Store } from './store/store.js'
+import { wallClock } from './wall-clock.js'
 
 /** Something that an operator must put right before the program can work; said without a stack trace. */
 export class OperatorError extends Error {}
-
-export const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 
 /** The configuration of this process. Throws ConfigError. */
 export const readConfig = (folder = process.cwd()): Config => parseConfig(readEnvironment(folder), folder)

@@ -4,7 +4,6 @@ import { readFileSync } from 'node:fs'
 import type { SecureContextOptions } from 'node:tls'
 import { promisify } from 'node:util'
 import ipaddr from 'ipaddr.js'
-import { statusUrls } from './build.js'
 import type { Config } from './config.js'
 import type { Ica } from './issuance/ica.js'
 import type { KeyWithChain, ServiceKeys } from './keystore-service.js'
@@ -12,6 +11,7 @@ import { newSerial } from './pki/certificate.js'
 import { makeServerCertificate } from './pki/hierarchy.js'
 import { nodeSigner } from './pki/keys.js'
 import { pemEncode } from './pki/pem.js'
+import { statusUrls } from './status-urls.js'
 
 const day = 86_400_000
 const lifetime = 60 * day

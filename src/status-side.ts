@@ -2,7 +2,7 @@
  * The status side alone (`serve --only status`): OCSP, CRLs and CA certificates in a process of its own, as many as are wanted. It reads the database and the keys
  * of the OCSP responders, and can neither write the one nor open the keys of the CA: what it needs made, the main process makes.
  */
-import { wallClock } from './build.js'
+
 import type { Config } from './config.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
 import { crlDefaults } from './issuance/crls.js'
@@ -24,6 +24,7 @@ import { createOcspService, type OcspService } from './status/ocsp.js'
 import { createRevocationFeed } from './status/revocation-feed.js'
 import { openStore, type Store } from './store/store.js'
 import { createTasks } from './tasks.js'
+import { wallClock } from './wall-clock.js'
 import { createStatusListener, type Readiness } from './web.js'
 
 const second = 1000

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { wallClock } from '../build.js'
 import { findAccount, pauseAccount, resumeAccount, revokeAccount } from '../issuance/operator.js'
 import type { Account } from '../model.js'
 import type { Store } from '../store/store.js'
+import { wallClock } from '../wall-clock.js'
 import { operator, withStore } from './context.js'
 import { facts, print, printJson, say, when } from './output.js'
 

@@ -1,8 +1,8 @@
 /** Where the mail server pipes bounces to. */
 import type { Command } from 'commander'
-import { wallClock } from '../build.js'
 import { maxBounce, readBounce } from '../mail/dsn.js'
 import type { Store } from '../store/store.js'
+import { wallClock } from '../wall-clock.js'
 import { withStore } from './context.js'
 import { say } from './output.js'
 

@@ -1,6 +1,5 @@
 /** `xmpp-ica deploy` and `xmpp-ica records`: the last step on the machine of an XMPP server. Neither touches the CA. */
 import { type Command, InvalidArgumentError } from 'commander'
-import { wallClock } from '../build.js'
 import { deploy, type Outcome, readOwner } from '../deploy/deploy.js'
 import { lookAround, lookAt, readPlace } from '../deploy/look.js'
 import { type Material, readChain, readMaterial } from '../deploy/material.js'
@@ -9,6 +8,7 @@ import { findSource, type Source } from '../deploy/source.js'
 import { parseIdentifier, splitWildcard } from '../identifier.js'
 import { OperatorError } from '../open.js'
 import { poshDocument, poshFiles, tlsaRecords } from '../pki/publishing.js'
+import { wallClock } from '../wall-clock.js'
 import { print, printJson, say } from './output.js'
 
 type Options = {

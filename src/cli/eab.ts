@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { buildIca, wallClock } from '../build.js'
+import { buildIca } from '../build.js'
 import { makeExternalAccountKey, revokeExternalAccountKey } from '../issuance/external-accounts.js'
 import { parseDuration } from '../issuance/limits.js'
 import type { ExternalAccountKey } from '../model.js'
+import { wallClock } from '../wall-clock.js'
 import { operator, withCore, withStore } from './context.js'
 import { facts, print, printJson, say, table, when } from './output.js'
 

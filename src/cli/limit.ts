@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { wallClock } from '../build.js'
 import { IcaError } from '../errors.js'
 import { type LimitName, limitNames, parseRate, type Rate, showRate } from '../issuance/limits.js'
 import { limitSubject, setLimit, unsetLimit } from '../issuance/operator.js'
+import { wallClock } from '../wall-clock.js'
 import { operator, withStore } from './context.js'
 import { print, printJson, say, table } from './output.js'
 

@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { wallClock } from '../build.js'
 import { parseRuleName } from '../issuance/name-rules.js'
 import { addNameRule, removeNameRule } from '../issuance/operator.js'
 import { type NameList, nameLists } from '../model.js'
+import { wallClock } from '../wall-clock.js'
 import { operator, withStore } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
 

@@ -56,8 +56,10 @@ describe('a serial', () => {
 })
 
 describe('help', () => {
-  it('is there with worked examples for every command', () => {
-    const program = createProgram()
+  it('is there with worked examples for every command', async () => {
+    const program = await createProgram()
+    for (const { name } of program.commands.map((command) => ({ name: command.name() })))
+      assert.ok((await createProgram(name)).commands.length <= 2, `${name} is not loaded by itself`)
     const leavesOf = (command: Command): Command[] => (command.commands.length > 0 ? command.commands.flatMap(leavesOf) : [command])
     // Groups within groups are told apart by their group's help.
     const leaves = leavesOf(program).filter((command) => !command.parent?.parent?.parent)
