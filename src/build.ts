@@ -6,7 +6,7 @@ import type { Clock } from './clock.js'
 import type { Config } from './config.js'
 import { type ConfirmHandler, createConfirmHandler } from './confirm/handler.js'
 import { createAddressBook } from './issuance/addresses.js'
-import { createValidationQueue, type ValidationQueue } from './issuance/challenges.js'
+import { CONCURRENT_CAA } from './issuance/caa.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
 import { type CrlPublisher, createCrlPublisher, crlDefaults } from './issuance/crls.js'
 import type { Ica } from './issuance/ica.js'
@@ -14,6 +14,7 @@ import { createSubscriptions, type Subscriptions } from './issuance/notices.js'
 import { createOutgoing, type Outgoing } from './issuance/outgoing.js'
 import { createPolicies } from './issuance/policies.js'
 import { createResponders, type Responders } from './issuance/responder.js'
+import { createValidationQueue, type ValidationQueue } from './issuance/validation-queue.js'
 import { createSealer } from './keystore/seal.js'
 import type { Keystore } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
@@ -34,6 +35,7 @@ import type { Store } from './store/store.js'
 import { dns01 } from './validation/dns-01.js'
 import { dnsAccount01 } from './validation/dns-account-01.js'
 import { dnsPersist01 } from './validation/dns-persist-01.js'
+import { atMost } from './validation/gate.js'
 import { http01 } from './validation/http-01.js'
 import { createPorts } from './validation/net.js'
 import { tlsAlpn01 } from './validation/tls-alpn-01.js'
@@ -145,7 +147,7 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation'], on
       config.mail.mode === 'on'
         ? { type: 'email-link-01', appliesTo: ({ type }) => type === 'dns', addresses: createAddressBook(ports.resolver, clock), onMail }
         : null,
-    lookUpCaa: ports.resolver.caa,
+    lookUpCaa: atMost(CONCURRENT_CAA, ports.resolver.caa),
     accountUri: (id) => `${config.url}/acme/account/${id}`,
     statusUrls: (shard) => statusUrls(config, intermediate.id, shard),
     isOwnKey: (keyId) => ownKeys.has(keyId),

@@ -1,6 +1,6 @@
 import { IcaError } from '../errors.js'
-import type { ValidationQueue } from '../issuance/challenges.js'
 import type { Ica, Who } from '../issuance/ica.js'
+import type { ValidationQueue } from '../issuance/validation-queue.js'
 import type { Account } from '../model.js'
 import type { AccountKey } from './account-key.js'
 import type { Answer } from './answer.js'

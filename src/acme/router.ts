@@ -1,8 +1,8 @@
 /** RFC 8555 on node:http: which resource is where, and what every signed request goes through. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { IcaError } from '../errors.js'
-import type { ValidationQueue } from '../issuance/challenges.js'
 import type { Ica } from '../issuance/ica.js'
+import type { ValidationQueue } from '../issuance/validation-queue.js'
 import { preferred } from './accept.js'
 import { createKeyCache } from './account-key.js'
 import * as accounts from './accounts.js'

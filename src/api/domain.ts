@@ -15,7 +15,7 @@ import { domain, rfc3339 } from './schemas.js'
 
 export type DomainDeps = Pick<CertificateDeps, 'store'> & {
   clock: Clock
-  ica: Pick<Ica, 'store' | 'clock' | 'settings' | 'policies' | 'validators' | 'lookUpCaa'>
+  ica: Pick<Ica, 'store' | 'clock' | 'settings' | 'policies' | 'validators' | 'email' | 'lookUpCaa'>
   resolver: Pick<Resolver, 'srv' | 'mx' | 'addresses'>
   /** Milliseconds for all look-ups together. */
   totalMs?: number

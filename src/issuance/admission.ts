@@ -54,6 +54,13 @@ export const countOrder = async <T>(
   return counted(ica, counters, act)
 }
 
+/** finalize, before CAA is asked for: who was refused too often for one of its names waits, as for a new order. Throws rateLimited. */
+export const checkFailures = async (ica: Ica, account: Account, order: Order): Promise<void> => {
+  const { overrides } = await ica.policies.current()
+  const failures = order.authorizations.map(({ identifier }) => failureCounter(ica.settings.limits, overrides, account.id, identifier))
+  await counted(ica, failures, async () => undefined)
+}
+
 /** finalize: counts the certificate, and remembers that this account has it. Throws rateLimited, and the order stays ready. */
 export const countCertificate = async <T>(ica: Ica, order: Order, act: (charges: Charge[]) => Promise<T>): Promise<T> => {
   const { limits } = ica.settings

@@ -3,15 +3,18 @@ import { domainOf, type Identifier, splitWildcard } from '../identifier.js'
 import type { Order } from '../model.js'
 import { type CaaQuestion, checkCaa } from '../validation/caa.js'
 import { withDeadline } from '../validation/deadline.js'
+import { atMost } from '../validation/gate.js'
 import type { Answer, CaaRecord } from '../validation/resolver.js'
 import type { Evidence } from '../validation/validator.js'
 import { authorizationFor, provenBy } from './authorizations.js'
 import { act, type Ica, type Who } from './ica.js'
+import { failureCharges } from './limits.js'
 
 /** The whole check; the client waits for its answer to finalize meanwhile. */
 const CHECK_MS = 8_000
-/** Look-ups under way at a time, for one order: each has a socket. */
-const CONCURRENT = 64
+/** Look-ups under way at a time, for one order and for all of them: each has a socket, and no order takes all. */
+const CONCURRENT = 32
+export const CONCURRENT_CAA = 256
 /** How many sentences go into the error's own text; each name has its subproblem. */
 const SENTENCES = 3
 
@@ -20,18 +23,7 @@ type LookUp = Ica['lookUpCaa']
 /** The same look-up made once for all names of an order, which mostly climb the same tree, and not too many at a time. */
 const shared = (lookUp: LookUp): LookUp => {
   const asked = new Map<string, Promise<Answer<CaaRecord>>>()
-  const waiting: (() => void)[] = []
-  let running = 0
-  const ask: LookUp = async (name, signal) => {
-    if (running >= CONCURRENT) await new Promise<void>((resolve) => waiting.push(resolve))
-    running++
-    try {
-      return await lookUp(name, signal)
-    } finally {
-      running--
-      waiting.shift()?.()
-    }
-  }
+  const ask = atMost(CONCURRENT, lookUp)
   return (name, signal) => {
     const known = asked.get(name) ?? ask(name, signal)
     asked.set(name, known)
@@ -52,12 +44,14 @@ const questionFor = (ica: Ica, order: Order, identifier: Identifier): CaaQuestio
   }
 }
 
-type Refusal = Subproblem & { evidence: Evidence }
+type Refusal = Subproblem & { identifier: Identifier; evidence: Evidence }
 
 const refuse = async (ica: Ica, order: Order, refusals: [Refusal, ...Refusal[]], who: Who): Promise<never> => {
   const [first] = refusals
   const code = refusals.every((refusal) => refusal.code === first.code) ? first.code : 'caa'
-  await ica.store.audit(act(ica, who, 'caa.refused', `order:${order.id}`, { account: order.accountId, refusals }))
+  const proven = refusals.map(({ identifier }) => authorizationFor(order.authorizations, identifier)?.identifier ?? identifier)
+  const charges = await failureCharges(ica, order.accountId, proven)
+  await ica.store.audit(act(ica, who, 'caa.refused', `order:${order.id}`, { account: order.accountId, refusals }), charges)
   ica.metrics.count('failures', { stage: 'caa', code })
   const sentences = [...new Set(refusals.map((refusal) => refusal.detail))]
   const more = sentences.length > SENTENCES ? ` (${sentences.length - SENTENCES} more.)` : ''
@@ -68,7 +62,7 @@ const refuse = async (ica: Ica, order: Order, refusals: [Refusal, ...Refusal[]],
 
 /**
  * Asks whether the domains of an order let this CA issue to this account after what proved them (RFC 8659, RFC 8657): all at once, within eight seconds. Returns
- * what was seen, for the audit log. Throws caa with a subproblem for each name that is refused; dns where nothing but look-ups failed.
+ * what was seen, for the audit log. A refusal counts as a failed validation of its names. Throws caa with a subproblem for each name that is refused; dns where nothing but look-ups failed.
  */
 export const checkOrderCaa = async (ica: Ica, order: Order, who: Who): Promise<Evidence[]> => {
   const caa = shared(ica.lookUpCaa)

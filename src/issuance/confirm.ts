@@ -69,7 +69,7 @@ export const decideLink = async (ica: Ica, token: string, decision: 'confirmed' 
     identifier: authorization.identifier,
     evidence: { address: confirmation.address, mail: confirmation.id, askedFrom: confirmation.requester, askedAt: confirmation.createdAt },
   })
-  const charges = confirmed ? [] : await failureCharges(ica, account.id, authorization.identifier)
+  const charges = confirmed ? [] : await failureCharges(ica, account.id, [authorization.identifier])
   if (await ica.store.decideConfirmation(hashOfToken(token), decision, now, result, audit, charges)) {
     ica.metrics.count('validations', { type: challenge.type, result: confirmed ? 'valid' : 'unauthorized' })
   }

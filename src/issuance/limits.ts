@@ -262,13 +262,14 @@ export const chargeOf = ({ key, rate, keepMs = 0 }: Pick<Counter, 'key' | 'keepM
   keepMs,
 })
 
-/** What a failed validation counts against. */
+/** What failed validations of these names count against, each name once. */
 export const failureCharges = async (
   ica: { policies: { current(): Promise<{ overrides: Overrides }> }; settings: { limits: Limits } },
   accountId: string,
-  identifier: Identifier,
+  identifiers: readonly Identifier[],
 ): Promise<Charge[]> => {
   const { overrides } = await ica.policies.current()
-  const { key, rate } = failureCounter(ica.settings.limits, overrides, accountId, identifier)
-  return rate === null ? [] : [chargeOf({ key, rate })]
+  const counters = identifiers.map((identifier) => failureCounter(ica.settings.limits, overrides, accountId, identifier))
+  const byKey = new Map(counters.flatMap(({ key, rate }) => (rate === null ? [] : [[key, chargeOf({ key, rate })] as const])))
+  return [...byKey.values()]
 }

@@ -4,7 +4,7 @@ import type { Account, Order } from '../model.js'
 import { readCertificateRequest } from '../pki/csr.js'
 import { namesFor, type Profile, takes } from '../pki/profile.js'
 import type { Charge } from '../store/store.js'
-import { checkPolicy, countCertificate, countOrder } from './admission.js'
+import { checkFailures, checkPolicy, countCertificate, countOrder } from './admission.js'
 import { authorizationFor, authorizationsFor, provenBy } from './authorizations.js'
 import { checkOrderCaa } from './caa.js'
 import { act, type Ica, newId, owned, type Who } from './ica.js'
@@ -119,7 +119,7 @@ const checkStillAccepted = (order: Order, profile: Profile): void => {
 
 /**
  * finalize (RFC 8555 §7.4): judges the CSR and asks for CAA while the order stays `ready`, claims the order, issues. Sent again with the same CSR, it gives the same
- * order. Throws orderNotReady, badCSR, caa, dns, unauthorized, notFound.
+ * order. Throws orderNotReady, badCSR, malformed, caa, dns, rateLimited, unauthorized, notFound.
  */
 export const finalizeOrder = async (ica: Ica, account: Account, orderId: string, csrDer: Uint8Array, who: Who): Promise<Order> => {
   const order = await orderOf(ica, account, orderId)
@@ -134,6 +134,7 @@ export const finalizeOrder = async (ica: Ica, account: Account, orderId: string,
   await checkValidity(ica, profile, order)
   await checkPolicy(ica, account, order.identifiers)
   const approved = await checkRequest(ica, account, order, profile, csr)
+  await checkFailures(ica, account, order)
   // Before the claim: who forgot a record in the DNS adds it and finalizes again.
   const caa = await checkOrderCaa(ica, order, who)
   const claimedAt = ica.clock.now()

@@ -5,7 +5,7 @@ import { domainOf, type Identifier, splitWildcard } from '../identifier.js'
 import { type CaaResult, checkCaa } from '../validation/caa.js'
 import type { Resolver } from '../validation/resolver.js'
 import { counted } from './counting.js'
-import type { Ica } from './ica.js'
+import { type Ica, methodsOf } from './ica.js'
 import { certificateCounters } from './limits.js'
 import { checkNames } from './name-rules.js'
 
@@ -35,7 +35,7 @@ const detailOf = (domain: string, results: { method: string; result: CaaResult }
 
 /** What the code that judges CAA at issuance makes of a domain, for each way of validation. An `accounturi` (RFC 8657) refuses: no account is known. */
 export const caaProspect = async (
-  ica: Pick<Ica, 'validators' | 'settings' | 'lookUpCaa'>,
+  ica: Pick<Ica, 'validators' | 'email' | 'settings' | 'lookUpCaa'>,
   identifier: Identifier,
   signal: AbortSignal,
 ): Promise<CaaProspect> => {
@@ -47,7 +47,9 @@ export const caaProspect = async (
   }
   const { wildcard } = splitWildcard(identifier.value)
   const question = { name: domainOf(identifier), wildcard, identities: ica.settings.caaIdentities, accountUri: unknownAccount }
-  const methods = ica.validators.filter(({ appliesTo }) => appliesTo({ type: 'dns', value: question.name }, wildcard)).map(({ type }) => type)
+  const methods = methodsOf(ica)
+    .filter(({ appliesTo }) => appliesTo({ type: 'dns', value: question.name }, wildcard))
+    .map(({ type }) => type)
   const results = await Promise.all(
     methods.map(async (method) => ({ method, result: await checkCaa({ ...question, validationMethod: method }, { caa }, signal) })),
   )

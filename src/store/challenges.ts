@@ -83,15 +83,18 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
       return started === 1
     }),
 
-  /** Ids of the challenges whose next attempt is due at `now`, oldest first. */
-  dueChallenges: (now: number, limit: number): Promise<string[]> =>
+  /** The challenges whose next attempt is due at `now`, oldest first, but those of the accounts `except`. */
+  dueChallenges: (now: number, limit: number, except: readonly string[] = []): Promise<{ id: string; accountId: string }[]> =>
     read(function* () {
-      const due = yield* rows<{ id: string }>(
-        `SELECT id FROM challenge WHERE status = 'processing' AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?`,
+      const excluded = except.length > 0 ? `AND z.account_id NOT IN (${except.map(() => '?').join()})` : ''
+      const due = yield* rows<{ id: string; account_id: string }>(
+        `SELECT c.id, z.account_id FROM challenge c JOIN "authorization" z ON z.id = c.authorization_id
+         WHERE c.status = 'processing' AND c.next_attempt_at <= ? ${excluded} ORDER BY c.next_attempt_at LIMIT ?`,
         now,
+        ...except,
         limit,
       )
-      return due.map(({ id }) => id)
+      return due.map(({ id, account_id }) => ({ id, accountId: account_id }))
     }),
 
   /**
@@ -109,15 +112,19 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
       return leased === 1 ? yield* findChallenge(id) : null
     }),
 
-  /** Gives a lease back, for a worker that stops: the challenge is due again at `now`. False where it was not processing. */
-  releaseChallenge: (id: string, now: number): Promise<boolean> =>
+  /** Gives a lease back whose attempt was not made: it does not count, and the challenge is due at `now`. False where the lease is another's by now, or the challenge is decided. */
+  returnChallenge: (id: string, leaseUntil: number, now: number): Promise<boolean> =>
     writeOne(function* () {
-      return (
-        (yield* change(`UPDATE challenge SET next_attempt_at = ? WHERE id = ? AND status = 'processing' AND next_attempt_at > ?`, now, id, now)) === 1
+      const returned = yield* change(
+        `UPDATE challenge SET next_attempt_at = ?, attempts = attempts - 1 WHERE id = ? AND status = 'processing' AND next_attempt_at = ?`,
+        now,
+        id,
+        leaseUntil,
       )
+      return returned === 1
     }),
 
-  /** The same for every lease and every pause, for the one process that validates: whoever held them is no more. */
+  /** Ends every lease and every pause, for the one process that validates: whoever held them is no more. */
   releaseChallenges: (now: number): Promise<number> =>
     writeOne(() => change(`UPDATE challenge SET next_attempt_at = ? WHERE status = 'processing' AND next_attempt_at > ?`, now, now)),
 

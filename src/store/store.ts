@@ -12,7 +12,7 @@ import { challengeStore } from './challenges.js'
 import { confirmationStore } from './confirmations.js'
 import { crlStore } from './crls.js'
 import { externalAccountStore } from './external-accounts.js'
-import { limitStore } from './limits.js'
+import { type Charge, limitStore, note } from './limits.js'
 import { lookupStore } from './lookups.js'
 import { checkMigrated, migrate, readMigrations } from './migrations.js'
 import { type NoticeOptions, noticeStore } from './notices.js'
@@ -74,8 +74,14 @@ const basics = ({ read, write, writeOne }: Runner) => ({
     })
   },
 
-  /** Adds a row to the append-only audit log, for what changes nothing else in the database. */
-  audit: (entry: AuditEntry): Promise<void> => writeOne(() => record(entry)),
+  /** Adds a row to the append-only audit log, for what changes nothing in the database but limits: `charges` count what failed. */
+  audit: (entry: AuditEntry, charges: readonly Charge[] = []): Promise<void> =>
+    charges.length === 0
+      ? writeOne(() => record(entry))
+      : write(function* () {
+          yield* record(entry)
+          yield* note(charges, entry.at)
+        }),
 })
 
 const connectSqlite = async (url: string, log: Log, readOnly: boolean): Promise<{ runner: Runner; target: PrismaTarget }> => {

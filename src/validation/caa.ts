@@ -45,6 +45,12 @@ export const parseIssueValue = (text: string): IssueValue | null => {
   }
 }
 
+/** Ways to validate that no RFC and no draft registers: RFC 8657 §4 has the labels of those begin with "ca-". Without it they can mean nothing else here. */
+const ownMethods = new Set(['email-link-01'])
+
+/** What `validationmethods` may call a way to validate, the right name first. */
+const labelsOf = (method: string): [string, ...string[]] => (ownMethods.has(method) ? [`ca-${method}`, method] : [method])
+
 /** Why a property doesn't let us issue, in words that go behind `"<value>"`; null where it does. */
 const objection = (value: string, { identities, accountUri, validationMethod }: CaaQuestion): string | null => {
   const parsed = parseIssueValue(value)
@@ -59,7 +65,9 @@ const objection = (value: string, { identities, accountUri, validationMethod }: 
     if (tag === 'accounturi') {
       if (wanted !== accountUri) return `is for another account than ${accountUri}`
     } else if (tag === 'validationmethods') {
-      if (!wanted.split(',').includes(validationMethod)) return `does not list the validation method ${validationMethod}`
+      const [label, ...others] = labelsOf(validationMethod)
+      const listed = wanted.split(',')
+      if (![label, ...others].some((name) => listed.includes(name))) return `does not list the validation method ${label}`
     } else {
       // What a parameter means is the issuer's to say (RFC 8659 §4.2): this one says that a restriction it doesn't know is kept by not issuing.
       return `has the parameter "${tag}", which this CA does not know`

@@ -241,3 +241,26 @@ test('RFC 8555 §6.6: what is refused counts against nothing', async () => {
   app.clock.skew += 30 * MINUTE
   assert.equal((await client.newOrder(['c.example.com'])).status, 201)
 })
+
+test('RFC 8555 §6.6: a finalize that CAA refuses is a failed validation of its name; after too many nobody is asked again', async () => {
+  let lookUps = 0
+  const lookUpCaa = async (name: string) => {
+    lookUps++
+    return name === 'caa.example.com'
+      ? { kind: 'records' as const, records: [{ critical: false, tag: 'issue', value: ';' }] }
+      : { kind: 'none' as const, reason: 'NODATA' as const }
+  }
+  await limited({ failedValidations: parseRate('2/1h') }, { lookUpCaa })
+  const client = await registered()
+  const names = ['*.caa.example.com', 'good.example.com']
+  const order = await client.newOrder(names)
+  await proveAll(client, order)
+  for (let i = 0; i < 2; i++) isProblem(await finalize(client, order, { dns: names }), 403, 'caa')
+  const before = lookUps
+  isLimited(await finalize(client, order, { dns: names }), 'failedValidations', /"caa\.example\.com" by this account/, 1800)
+  assert.equal(lookUps, before)
+  assert.equal((await client.post(order.headers.get('location') as string)).json.status, 'ready')
+  assert.equal((await issue(client, ['good.example.com'])).json.status, 'valid', 'its other names are none the worse for it')
+  app.clock.skew += 31 * MINUTE
+  isProblem(await finalize(client, order, { dns: names }), 403, 'caa')
+})

@@ -442,10 +442,10 @@ test('CAA can name it among its validation methods, and leave it out', async () 
   const { order, challenge } = await ordered('caa.test')
   await client.post(challenge, { address: 'admin@caa.test' })
   await form(linkIn(await smtp.next('admin@caa.test'), 'confirm'), 'confirm')
-  isProblem(await finalize(client, order, { dns: ['caa.test'] }), 403, 'caa', /email-link-01/)
+  isProblem(await finalize(client, order, { dns: ['caa.test'] }), 403, 'caa', /ca-email-link-01/)
   app.ica.lookUpCaa = async () => ({
     kind: 'records',
-    records: [{ critical: false, tag: 'issue', value: 'ca.test; validationmethods=email-link-01' }],
+    records: [{ critical: false, tag: 'issue', value: 'ca.test; validationmethods=ca-email-link-01' }],
   })
   await leafOf(client, await finalize(client, order, { dns: ['caa.test'] }))
 })

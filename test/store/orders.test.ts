@@ -148,22 +148,29 @@ onEachEngine('challenges', (_, store) => {
     assert.deepEqual(found?.authorization.challenges.length, 2)
   })
 
-  test('lease: only when due, to one worker; release makes it due again', async () => {
-    const { challenge } = await addOrder(store())
+  test('lease: only when due, to one worker; who gives it back gives the attempt back, too', async () => {
+    const { challenge, account } = await addOrder(store())
     await store().startChallenge(challenge.id, now + 30, auditEntry())
     assert.equal(await store().leaseChallenge(challenge.id, now + 29, now + 60), null)
     const leases = await Promise.all(Array.from({ length: 4 }, () => store().leaseChallenge(challenge.id, now + 30, now + 60)))
     assert.equal(leases.filter(Boolean).length, 1)
     assert.equal(leases.find(Boolean)?.challenge.attempts, 2)
-    assert.ok(!(await store().dueChallenges(now + 59, 100)).includes(challenge.id))
-    assert.equal(await store().releaseChallenge(challenge.id, now + 40), true)
-    assert.ok((await store().dueChallenges(now + 40, 100)).includes(challenge.id))
+    const isDue = async (at: number, except?: string[]) => (await store().dueChallenges(at, 100, except)).some(({ id }) => id === challenge.id)
+    assert.equal(await isDue(now + 59), false)
+    assert.equal(await store().returnChallenge(challenge.id, now + 30, now + 40), false, 'a lease that has ended')
+    assert.equal(await store().returnChallenge(challenge.id, now + 60, now + 40), true)
+    assert.deepEqual([await isDue(now + 40), await isDue(now + 40, [account.id]), await isDue(now + 40, [id()])], [true, false, true])
+    assert.equal((await store().challengeById(challenge.id))?.challenge.attempts, 1)
   })
 
   test('due challenges come oldest first', async () => {
     const made = await Promise.all(Array.from({ length: 3 }, () => addOrder(store())))
     for (const [n, { challenge }] of made.entries()) await store().startChallenge(challenge.id, now - 10 - n, auditEntry())
-    assert.deepEqual(await store().dueChallenges(now - 10, 2), [made[2]?.challenge.id, made[1]?.challenge.id])
+    const due = await store().dueChallenges(now - 10, 2)
+    assert.deepEqual(
+      due,
+      [made[2], made[1]].map((one) => ({ id: one?.challenge.id, accountId: one?.account.id })),
+    )
   })
 
   test('retry keeps it processing and shows the error', async () => {

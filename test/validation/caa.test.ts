@@ -77,6 +77,25 @@ const table: Row[] = [
   ['an unknown parameter of another CA', ['issue other.test; policy=ev', 'issue ica.test'], true, true],
 ]
 
+describe('RFC 8657 §4: a way to validate that nobody registered is called by a label of its CA', () => {
+  for (const [listed, method, allowed] of [
+    ['ca-email-link-01', 'email-link-01', true],
+    ['dns-01,ca-email-link-01', 'email-link-01', true],
+    ['email-link-01', 'email-link-01', true],
+    ['ca-email-link-01', 'dns-01', false],
+    ['ca-dns-01', 'dns-01', false],
+    ['ca-email', 'email-link-01', false],
+    ['dns-01', 'email-link-01', false],
+  ] as const) {
+    it(`${listed} ${allowed ? 'lets' : 'does not let'} a name be proven by ${method}`, async () => {
+      dns.set('a.b.test', 'CAA', caa(`issue ica.test; validationmethods=${listed}`))
+      const result = await ask({ validationMethod: method })
+      assert.equal(result.allowed, allowed, JSON.stringify(result))
+      if (!result.allowed) assert.match(result.detail, method === 'dns-01' ? /method dns-01\./ : /method ca-email-link-01\./)
+    })
+  }
+})
+
 describe('CAA (RFC 8659, RFC 8657)', () => {
   for (const [what, records, allowed, wildcardAllowed] of table) {
     it(`${what}: ${allowed ? 'issue' : 'refuse'}, wildcard ${wildcardAllowed ? 'issue' : 'refuse'}`, async () => {
