@@ -9,6 +9,8 @@ export default defineConfig({
     // The page's content security policy allows files of this origin and nothing inline.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // The list of public suffixes is a constant that would be repeated at each of its uses.
+    rolldownOptions: { optimization: { inlineConst: false } },
   },
   server: { proxy: { '/acme': 'http://localhost:8080', '/api/': 'http://localhost:8080', '/ca/': 'http://localhost:8080' } },
 })

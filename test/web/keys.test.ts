@@ -10,10 +10,10 @@ import { readCertificateRequest } from '../../src/pki/csr.js'
 import { derFrom, fromBase64, pemEncode } from '../../web/src/keys/base64.js'
 import { makeCalendar } from '../../web/src/keys/calendar.js'
 import { makeCsr } from '../../web/src/keys/csr.js'
+import { KeyProblem } from '../../web/src/keys/key-problem.js'
 import { makePkcs12 } from '../../web/src/keys/pkcs12.js'
 import {
   type KeyAlgorithm,
-  KeyProblem,
   keyAlgorithms,
   newAccountKey,
   newCertificateKey,

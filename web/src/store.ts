@@ -116,6 +116,13 @@ export const saveAccount = (account: KeptAccount): Promise<void> => {
 export const forgetAccount = (): Promise<void> => remove('account', only)
 export const readDraft = (): Promise<Draft | null> => get('draft', only)
 export const saveDraft = (draft: Draft): Promise<void> => put('draft', only, draft)
+
+/** Whether a request is under way that a new one would push aside. */
+export const isRunning = async (): Promise<boolean> => {
+  const draft = await readDraft()
+  return draft !== null && (draft.step === 'proof' || draft.step === 'certificate')
+}
+
 export const forgetDraft = (): Promise<void> => remove('draft', only)
 export const saveCertificate = (certificate: KeptCertificate): Promise<void> => put('certificates', certificate.serial, certificate)
 export const forgetCertificate = (serial: string): Promise<void> => remove('certificates', serial)

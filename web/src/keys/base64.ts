@@ -38,6 +38,9 @@ export const pemBlocks = (text: string): { label: string; der: Uint8Array<ArrayB
     return der && der.length > 0 ? [{ label, der }] : []
   })
 
+/** The leaf of a chain in PEM. */
+export const firstDer = (chain: string): Uint8Array => pemBlocks(chain)[0]?.der ?? new Uint8Array()
+
 /**
  * The DER of what somebody pasted or dropped: the first PEM block with one of the labels, or DER itself, or its base64 without the lines around it; null where it is
  * none of these.

@@ -5,21 +5,13 @@ import { encoded, fieldsOf, onlyChild, readOid, readSmallInteger, readWhole } fr
 import { oids } from '../../../src/pki/oids.js'
 import { type PublicJwk, publicJwk, type Signer } from '../acme/jws.js'
 import { derFrom, pemBlocks } from './base64.js'
+import { KeyProblem } from './key-problem.js'
 
 /** The kinds of keys that the form makes. */
 export const keyAlgorithms = ['P-256', 'P-384', 'RSA-3072'] as const
 export type KeyAlgorithm = (typeof keyAlgorithms)[number]
 
 type Octets = Uint8Array<ArrayBuffer>
-
-/** What is wrong with a key that somebody gave, by the sentence that says so (text/en-request.ts). */
-export class KeyProblem extends Error {
-  readonly reason: 'noKey' | 'encrypted' | 'kind' | 'broken'
-  constructor(reason: KeyProblem['reason'], cause?: unknown) {
-    super(reason, { cause })
-    this.reason = reason
-  }
-}
 
 const rsa = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
 const ec = (namedCurve: 'P-256' | 'P-384') => ({ name: 'ECDSA', namedCurve })

@@ -4,10 +4,9 @@ import type { Facts } from '../../../src/api/facts.js'
 import type { AcmeClient } from '../acme/client.js'
 import { isAcmeError } from '../acme/problem.js'
 import { pemEncode } from '../keys/base64.js'
-import { KeyProblem, newCertificateKey, readAccountKey, signerOf } from '../keys/private-keys.js'
-import { changeKey } from '../request/flow.js'
+import { KeyProblem } from '../keys/key-problem.js'
+import { mailOf } from '../request/contact.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
-import { hasMail, mailOf } from '../request/key-step.js'
 import { exclusively, type KeptAccount, readAccount, saveAccount } from '../store.js'
 import { mineText as text } from '../text/en-mine.js'
 import { Download } from '../ui/download.js'
@@ -15,6 +14,9 @@ import { Field } from '../ui/field.js'
 import { Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
 import { PemField } from './pem-field.js'
+
+/** Loaded when somebody wants it. */
+const keyCode = () => import('../keys/private-keys.js')
 
 type AccountProps = { facts: Facts; client: AcmeClient; account: KeptAccount | null; onChange: () => Promise<void> }
 type Existing = KeptAccount & { url: string }
@@ -28,7 +30,7 @@ export const AccountSection = ({ facts, client, account, onChange }: AccountProp
         <p>
           {text.account.url}: <code>{account.url}</code>
         </p>
-        {hasMail(facts) ? (
+        {facts.mail ? (
           <Notices client={client} account={{ ...account, url: account.url }} onChange={onChange} />
         ) : (
           <p class="quiet">{text.account.noMail}</p>
@@ -91,6 +93,7 @@ const Export = ({ client, account, onChange }: Part) => {
   const start = () =>
     run(() =>
       exclusively('account', async () => {
+        const [{ newCertificateKey, signerOf }, { changeKey }] = await Promise.all([keyCode(), import('../request/flow.js')])
         const pkcs8 = await newCertificateKey('P-256')
         await changeKey(client, { readAccount, saveAccount }, account, await signerOf(pkcs8))
         setPem(pemEncode('PRIVATE KEY', pkcs8))
@@ -135,6 +138,7 @@ const Import = ({ client, known, onChange }: ImportProps) => {
     event.preventDefault()
     setDone(false)
     run(async () => {
+      const { readAccountKey, signerOf } = await keyCode()
       const signer = await signerOf(await readAccountKey(key))
       const { url, contact } = await client.newAccount(signer, { onlyReturnExisting: true })
       // The key that is here can't be taken out, so that what takes its place ends it.

@@ -3,15 +3,14 @@ import { useState } from 'preact/hooks'
 import { toUnicode } from '../../../src/idna.js'
 import type { AcmeClient } from '../acme/client.js'
 import { AcmeError } from '../acme/problem.js'
-import { chainOf } from '../request/flow.js'
+import { firstDer } from '../keys/base64.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
-import { forgetCertificate, type KeptAccount, type KeptCertificate, saveCertificate } from '../store.js'
+import { forgetCertificate, isRunning, type KeptAccount, type KeptCertificate, saveCertificate } from '../store.js'
 import { mineText as text } from '../text/en-mine.js'
 import { requestText } from '../text/en-request.js'
 import { Download } from '../ui/download.js'
 import { Mark, Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
-import { isRunning, renew } from './renewal.js'
 import { RevokeForm } from './revoke-form.js'
 
 /** With a third of its life left renewal is due, which is where ARI puts it and just before the first notice by mail; with a tenth it is urgent, as the second says. */
@@ -38,6 +37,7 @@ export const CertificateItem = ({ certificate, account, client, onChange }: Item
   const onRenew = () =>
     run(async () => {
       if (await isRunning()) return setRunning(true)
+      const { renew } = await import('./renewal.js')
       await renew(client, certificate)
     })
   const forget = () =>
@@ -47,7 +47,7 @@ export const CertificateItem = ({ certificate, account, client, onChange }: Item
     })
   const revoke = async (reason: Parameters<AcmeClient['revoke']>[2]) => {
     if (!account?.url) throw new AcmeError('unauthorized', text.noAccount)
-    await client.revoke({ signer: account.signer, url: account.url }, chainOf(certificate.pem)[0] as Uint8Array, reason)
+    await client.revoke({ signer: account.signer, url: account.url }, firstDer(certificate.pem), reason)
     await saveCertificate({ ...certificate, revoked: true })
     setRevoking(false)
     await onChange()

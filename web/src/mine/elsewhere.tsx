@@ -5,18 +5,19 @@ import { toAscii } from '../../../src/idna.js'
 import type { AcmeClient, RevocationCode } from '../acme/client.js'
 import { AcmeError, isAcmeError } from '../acme/problem.js'
 import type { AcmeIdentifier } from '../acme/resources.js'
-import { readDomain } from '../request/domain-step.js'
-import { chainOf } from '../request/flow.js'
+import { firstDer } from '../keys/base64.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
 import { getJson, useJson } from '../shell/fetch.js'
-import type { KeptAccount } from '../store.js'
+import { isRunning, type KeptAccount } from '../store.js'
 import { mineText as text } from '../text/en-mine.js'
 import { requestText } from '../text/en-request.js'
 import { Field } from '../ui/field.js'
 import { Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
-import { isRunning, orderSame, prove } from './renewal.js'
 import { RevokeForm } from './revoke-form.js'
+
+/** With the code for keys, which nobody needs before. */
+const renewal = () => import('./renewal.js')
 
 type Listed = { serial: string; names: { form: string; value: string }[]; profile: string; notAfter: string; status: string }
 type Page = { certificates: Listed[]; next: string | null }
@@ -33,9 +34,10 @@ export const Elsewhere = ({ facts, client, account }: { facts: Facts; client: Ac
   const [typed, setTyped] = useState(given)
   const [domain, setDomain] = useState<string | null>(given || null)
   const [error, setError] = useState<string | null>(null)
-  const submit = (event: Event) => {
+  const submit = async (event: Event) => {
     event.preventDefault()
     try {
+      const { readDomain } = await import('../request/read-domain.js')
       setDomain(readDomain(typed, facts.lab))
       setError(null)
     } catch (thrown) {
@@ -144,7 +146,7 @@ const Foreign = ({ listed, agreed, client, account }: ForeignProps) => {
     if (!account?.url) throw new AcmeError('unauthorized', text.elsewhere.notAllowed)
     const { pem } = await getJson<{ pem: string }>(`/api/certificates/${listed.serial}`)
     try {
-      await client.revoke({ signer: account.signer, url: account.url }, chainOf(pem)[0] as Uint8Array, reason)
+      await client.revoke({ signer: account.signer, url: account.url }, firstDer(pem), reason)
     } catch (error) {
       if (isAcmeError(error, 'unauthorized')) throw new AcmeError('unauthorized', text.elsewhere.notAllowed)
       throw error
@@ -162,10 +164,14 @@ const Foreign = ({ listed, agreed, client, account }: ForeignProps) => {
       </p>
       {state !== 'revoked' && (
         <p class="row">
-          <button type="button" onClick={() => start(() => prove(client, identifiers))} disabled={proving.busy}>
+          <button type="button" onClick={() => start(async () => (await renewal()).prove(client, identifiers))} disabled={proving.busy}>
             {text.elsewhere.prove}
           </button>
-          <button type="button" onClick={() => start(() => orderSame(client, identifiers, listed.profile))} disabled={proving.busy}>
+          <button
+            type="button"
+            onClick={() => start(async () => (await renewal()).orderSame(client, identifiers, listed.profile))}
+            disabled={proving.busy}
+          >
             {text.elsewhere.same}
           </button>
           <button type="button" onClick={() => setState('revoking')} aria-label={text.revokeOf(names[0] ?? '')}>

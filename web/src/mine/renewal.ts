@@ -5,15 +5,9 @@ import { keyAlgorithms } from '../keys/private-keys.js'
 import { readCertificate } from '../keys/read.js'
 import { type Draft, draftFor } from '../request/draft.js'
 import { chainOf, withKey } from '../request/flow.js'
-import { order } from '../request/key-step.js'
+import { order } from '../request/ordering.js'
 import { navigate } from '../shell/router.js'
-import { type KeptCertificate, readDraft, saveDraft } from '../store.js'
-
-/** Whether a request is under way that a new one would push aside. */
-export const isRunning = async (): Promise<boolean> => {
-  const draft = await readDraft()
-  return draft !== null && (draft.step === 'proof' || draft.step === 'certificate')
-}
+import { type KeptCertificate, saveDraft } from '../store.js'
 
 const begin = async (client: AcmeClient, draft: Draft): Promise<void> => {
   const ordered = await order(client, draft, { termsOfServiceAgreed: true })

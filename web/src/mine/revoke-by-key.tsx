@@ -3,8 +3,7 @@ import { useState } from 'preact/hooks'
 import { equalBytes } from '../../../src/pki/bytes.js'
 import type { AcmeClient } from '../acme/client.js'
 import { derFrom } from '../keys/base64.js'
-import { KeyProblem, readPrivateKey, signerOf, spkiOf } from '../keys/private-keys.js'
-import { readCertificate } from '../keys/read.js'
+import { KeyProblem } from '../keys/key-problem.js'
 import { sentenceOf, useAction } from '../request/hooks.js'
 import { mineText as text } from '../text/en-mine.js'
 import { Field } from '../ui/field.js'
@@ -22,6 +21,11 @@ class Mistake extends Error {
 }
 
 const readBoth = async (key: Uint8Array, certificate: Uint8Array) => {
+  // Loaded when somebody wants it.
+  const [{ readPrivateKey, signerOf, spkiOf }, { readCertificate }] = await Promise.all([
+    import('../keys/private-keys.js'),
+    import('../keys/read.js'),
+  ])
   const der = derFrom(certificate, 'CERTIFICATE')
   let spki: Uint8Array
   try {

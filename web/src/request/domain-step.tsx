@@ -1,33 +1,38 @@
 /** The first step: the domain, and what the CA sees of it while one types. */
 import { useEffect, useState } from 'preact/hooks'
-import { parseIdentifier } from '../../../src/identifier.js'
-import { toAscii } from '../../../src/idna.js'
 import { useJson } from '../shell/fetch.js'
 import { requestText as text } from '../text/en-request.js'
 import { Field } from '../ui/field.js'
 import { Mark, Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
 import { newDraft } from './draft.js'
-import { sentenceOf } from './hooks.js'
+import { sentenceOf, useAction } from './hooks.js'
 import type { StepProps } from './page.js'
 import { type DomainFacts, domainPath } from './public.js'
 
 const TYPING_MS = 400
 
-/** The A-label form of what was typed; throws with a sentence for what is no domain. A wildcard, a JID or a final dot are taken as what was meant. */
-export const readDomain = (typed: string, lab: boolean): string => {
-  const bare = typed
-    .trim()
-    .replace(/^\*\./, '')
-    .replace(/^[^@/:\s]+@/, '')
-    .replace(/\.$/, '')
-  return parseIdentifier('dns', toAscii(bare) ?? bare, { lab }).value
+type Reader = (typed: string, lab: boolean) => string
+
+const loadReader = async (): Promise<Reader> => (await import('./read-domain.js')).readDomain
+
+/** Null until it is loaded, which begins when the page is there. */
+const useReader = (): Reader | null => {
+  const [reader, setReader] = useState<{ read: Reader } | null>(null)
+  useEffect(() => {
+    loadReader().then(
+      (read) => setReader({ read }),
+      // Whoever goes on tries again and hears of it.
+      () => {},
+    )
+  }, [])
+  return reader?.read ?? null
 }
 
-const problemOf = (typed: string, lab: boolean): string | null => {
+const problemOf = (typed: string, lab: boolean, read: Reader): string | null => {
   if (typed.trim() === '') return text.domain.empty
   try {
-    readDomain(typed, lab)
+    read(typed, lab)
     return null
   } catch (error) {
     return sentenceOf(error)
@@ -42,17 +47,22 @@ export const DomainStep = ({ facts, draft, go }: StepProps) => {
     const timer = setTimeout(() => setSettled(typed), TYPING_MS)
     return () => clearTimeout(timer)
   }, [typed])
-  const problem = problemOf(typed, facts.lab)
+  const reader = useReader()
+  const { busy, error, run } = useAction()
+  const problem = reader && problemOf(typed, facts.lab, reader)
   // Not while somebody is still typing the first letters.
   const shown = problem && (tried || (settled === typed && typed.includes('.'))) ? problem : null
-  const known = problemOf(settled, facts.lab) === null ? readDomain(settled, facts.lab) : null
+  const known = reader && problemOf(settled, facts.lab, reader) === null ? reader(settled, facts.lab) : null
   const submit = (event: Event) => {
     event.preventDefault()
     setTried(true)
-    if (problem) return
-    const domain = readDomain(typed, facts.lab)
-    // Other names belong to the domain that was there before.
-    void go({ ...(domain === draft.domain ? draft : newDraft(domain)), step: 'names', order: null })
+    run(async () => {
+      const read = reader ?? (await loadReader())
+      if (problemOf(typed, facts.lab, read)) return
+      const domain = read(typed, facts.lab)
+      // Other names belong to the domain that was there before.
+      await go({ ...(domain === draft.domain ? draft : newDraft(domain)), step: 'names', order: null })
+    })
   }
   return (
     <>
@@ -70,7 +80,14 @@ export const DomainStep = ({ facts, draft, go }: StepProps) => {
             inputMode="url"
           />
         </Field>
-        <button type="submit">{text.next}</button>
+        {error !== null && (
+          <Notice kind="bad">
+            <p>{sentenceOf(error)}</p>
+          </Notice>
+        )}
+        <button type="submit" disabled={busy}>
+          {text.next}
+        </button>
       </form>
       {known && <Seen name={known} />}
     </>

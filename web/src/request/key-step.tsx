@@ -1,40 +1,28 @@
 /** The third step: the key or a CSR, the terms, and the order. */
 import { useEffect, useState } from 'preact/hooks'
-import type { Facts } from '../../../src/api/facts.js'
 import type { NewAccount } from '../acme/client.js'
 import { isAcmeError } from '../acme/problem.js'
 import { fromBase64 } from '../keys/base64.js'
 import { type KeyAlgorithm, keyAlgorithms } from '../keys/private-keys.js'
 import { useJson } from '../shell/fetch.js'
-import { exclusively, forgetAccount, readAccount, saveAccount } from '../store.js'
+import { readAccount } from '../store.js'
 import { requestText as text } from '../text/en-request.js'
 import { Field } from '../ui/field.js'
 import { Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
+import { mailOf } from './contact.js'
 import { CsrField, type CsrInput, readCsr } from './csr-field.js'
 import { type Draft, identifiersOf } from './draft.js'
-import { ensureAccount, placeOrder, withKey } from './flow.js'
+import { withKey } from './flow.js'
 import { sentenceOf, useAction } from './hooks.js'
 import { Check } from './names-step.js'
+import { order } from './ordering.js'
 import type { StepProps } from './page.js'
 
 const addressForm = /^[^\s@<>,;]{1,64}@[^\s@<>,;]+\.[^\s@<>,;]+$/
 
 /** Of the directory's meta, what the form has to know before it makes an account. */
 type Meta = { meta: { externalAccountRequired?: boolean } }
-
-/** Places the order with the account of this browser; makes another where the CA no longer knows it. */
-export const order = async (client: StepProps['client'], draft: Draft, request: NewAccount): Promise<Draft> =>
-  exclusively('account', async () => {
-    const keeper = { readAccount, saveAccount }
-    const place = async (by: NewAccount) => placeOrder(client, await ensureAccount(client, keeper, by), draft)
-    return place(request).catch(async (error: unknown) => {
-      if (!isAcmeError(error, 'accountDoesNotExist')) throw error
-      const contact = (await readAccount())?.contact ?? []
-      await forgetAccount()
-      return place({ contact, ...request })
-    })
-  })
 
 /** `mail` null: nobody has touched it, so that what the account has stays. */
 type Inputs = { agreed: boolean; mail: string | null; keyId: string; macKey: string }
@@ -66,9 +54,6 @@ const useKnownMail = (): string => {
   }, [])
   return known
 }
-
-/** The first address among contacts. */
-export const mailOf = (contact: readonly string[]): string => contact.find((url) => /^mailto:/i.test(url))?.slice('mailto:'.length) ?? ''
 
 export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
   const [kind, setKind] = useState<KeyAlgorithm | 'csr'>(draft.key.kind === 'csr' ? 'csr' : draft.key.algorithm)
@@ -146,7 +131,7 @@ export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
           )}
         </fieldset>
         {bound && <Binding inputs={inputs} set={set} error={mistakes.binding} />}
-        {hasMail(facts) && (
+        {facts.mail && (
           <Field label={text.key.mail} help={text.key.mailHelp} error={mistakes.mail ?? mailRefused}>
             <input
               name="mail"
@@ -190,9 +175,6 @@ export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
     </>
   )
 }
-
-/** Whether this CA sends mail; a member of the facts that older versions lack. */
-export const hasMail = (facts: Facts): boolean => (facts as { mail?: boolean }).mail === true
 
 const Binding = ({ inputs, set, error }: { inputs: Inputs; set: (change: Partial<Inputs>) => void; error: string | null | undefined }) => (
   <fieldset>

@@ -4,11 +4,11 @@ import { toUnicode } from '../../../src/idna.js'
 import { useJson } from '../shell/fetch.js'
 import { requestText as text } from '../text/en-request.js'
 import { Field } from '../ui/field.js'
-import { readDomain } from './domain-step.js'
 import { allServices, isHosted } from './draft.js'
 import { sentenceOf } from './hooks.js'
 import type { StepProps } from './page.js'
 import { type DomainFacts, domainPath } from './public.js'
+import { readDomain } from './read-domain.js'
 
 /** What XMPP servers call their services, where the CA can't say which of them exist. */
 const usual = ['conference', 'upload', 'proxy', 'pubsub']

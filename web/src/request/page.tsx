@@ -1,19 +1,16 @@
 /** The form: Domain → Names → Key → Proof → Certificate. Its state is the draft in store.ts; the address says which step is shown, so that the back button works. */
 import { useEffect, useState } from 'preact/hooks'
 import type { Facts } from '../../../src/api/facts.js'
+import { type Lazy, lazy } from '../shell/lazy.js'
 import { navigate } from '../shell/router.js'
 import { forgetDraft, holdRequest, isDurable, readDraft, saveDraft } from '../store.js'
 import { requestText as text } from '../text/en-request.js'
 import { Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
 import { Steps } from '../ui/steps.js'
-import { CertificateStep } from './certificate-step.js'
 import { DomainStep } from './domain-step.js'
 import { type Draft, newDraft, type Step, steps } from './draft.js'
 import { useClient } from './hooks.js'
-import { KeyStep } from './key-step.js'
-import { NamesStep } from './names-step.js'
-import { ProofStep } from './proof-step.js'
 
 export type StepProps = {
   facts: Facts
@@ -41,12 +38,19 @@ const useHeld = (): [held: boolean | null, takeOver: () => void] => {
   return [held, () => setSteal(steal + 1)]
 }
 
-const views: Record<Step, (props: StepProps) => preact.JSX.Element> = {
-  domain: DomainStep,
-  names: NamesStep,
-  key: KeyStep,
-  proof: ProofStep,
-  certificate: CertificateStep,
+/** What comes after the first step is loaded after it, with the code for keys and certificates. */
+const later: Record<Exclude<Step, 'domain'>, Lazy<StepProps>> = {
+  names: lazy(async () => (await import('./names-step.js')).NamesStep),
+  key: lazy(async () => (await import('./key-step.js')).KeyStep),
+  proof: lazy(async () => (await import('./proof-step.js')).ProofStep),
+  certificate: lazy(async () => (await import('./certificate-step.js')).CertificateStep),
+}
+
+const views = { domain: DomainStep, ...later }
+
+/** A step that can't be loaded now says so when it is shown. */
+const load = async (step: Step): Promise<void> => {
+  if (step !== 'domain') await later[step].load().catch(() => {})
 }
 
 export default function Page({ facts }: { facts: Facts; path: string }) {
@@ -56,6 +60,9 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
   const { client, trouble } = useClient(facts)
   /** What the database does not take goes on in this page alone, and the person is told. */
   const lose = () => setDurable(false)
+  useEffect(() => {
+    for (const step of steps) void load(step)
+  }, [])
   useEffect(() => {
     void isDurable().then((can) => can || lose())
     if (!held) return
@@ -75,7 +82,7 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
   if (!draft || !held) return <Busy label={text.loading} />
 
   const go = async (next: Draft): Promise<void> => {
-    await saveDraft(next).catch(lose)
+    await Promise.all([saveDraft(next).catch(lose), load(next.step)])
     setDraft(next)
     navigate(`/request?step=${next.step}`, { replace: next.step === draft.step })
   }
