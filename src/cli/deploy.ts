@@ -1,11 +1,11 @@
 /** `xmpp-ica deploy` and `xmpp-ica records`: the last step on the machine of an XMPP server. Neither touches the CA. */
 import { type Command, InvalidArgumentError } from 'commander'
 import { deploy, type Outcome, readOwner } from '../deploy/deploy.js'
+import { domainOf, domainsOf } from '../deploy/domains.js'
 import { lookAround, lookAt, readPlace } from '../deploy/look.js'
-import { type Material, readChain, readMaterial } from '../deploy/material.js'
+import { readChain, readMaterial } from '../deploy/material.js'
 import { type ServerKit, serverKits } from '../deploy/servers.js'
-import { findSource, type Source } from '../deploy/source.js'
-import { parseIdentifier, splitWildcard } from '../identifier.js'
+import { findSource } from '../deploy/source.js'
 import { OperatorError } from '../open.js'
 import { poshDocument, poshFiles, tlsaRecords } from '../pki/publishing.js'
 import { wallClock } from '../wall-clock.js'
@@ -32,22 +32,6 @@ const kitOf = (name: string): ServerKit => {
   return kit
 }
 
-/** The domain without a wildcard label: what peers ask for. */
-const domainOf = (value: string): string => splitWildcard(parseIdentifier('dns', value, { lab: true }).value).base
-
-/** The domains that are asked for; else the one that the client calls the certificate by, or its first. A wildcard is no domain: it stands for the one above it where that is named too. */
-const domainsOf = (options: Options, source: Source, material: Material): string[] => {
-  if (options.domain) return [...new Set(options.domain.map(domainOf))]
-  const names = material.leaf.names.flatMap(({ form, value }) => (form === 'dNSName' ? [value] : []))
-  const named = source.domain ?? names[0]
-  if (!named) throw new OperatorError('The certificate names no domain; say by --domain which it is for.')
-  const domain = domainOf(named)
-  if (!named.startsWith('*.') || names.includes(domain)) return [domain]
-  const other = names.find((name) => !name.startsWith('*.'))
-  if (other) return [other]
-  throw new OperatorError(`The certificate is for ${named}, and not for ${domain} itself: say by --domain which domain of the server it is for.`)
-}
-
 const tell = (kit: ServerKit, domain: string, outcome: Outcome): void => {
   for (const warning of outcome.warnings) say(`Note: ${warning}`)
   if (outcome.result === 'refused') {
@@ -56,7 +40,9 @@ const tell = (kit: ServerKit, domain: string, outcome: Outcome): void => {
     say('Nothing was changed. --force installs it all the same.')
   } else if (outcome.result === 'failed') {
     say(`${kit.label} does not serve the new certificate: ${outcome.reason}.`)
-    say(outcome.restored ? 'The old certificate is in place again.' : 'The files are in place; nothing was put back.')
+    for (const file of outcome.lost) say(`Not put back: ${file}.`)
+    if (outcome.restored) say('The old certificate is in place again.')
+    else if (outcome.lost.length === 0) say('The files are in place; nothing was put back.')
   } else {
     const where = [...new Set(outcome.seen.flatMap((one) => ('sha256' in one ? [one.place] : [])))]
     const done = outcome.result === 'deployed' ? 'has the new certificate' : 'had this certificate already'
@@ -78,7 +64,7 @@ const run = async (server: string, hookArguments: string[], options: Options): P
   const source = findSource(options, hookArguments, process.env)
   if (source === 'nothing to do') return
   const material = await readMaterial(source)
-  const domains = domainsOf(options, source, material)
+  const domains = domainsOf(options.domain, source.domain, material.leaf)
   const { owner, group } = options.owner ? readOwner(options.owner) : kit
   const places = options.at?.map(readPlace)
   const outcome = await deploy(
@@ -92,6 +78,7 @@ const run = async (server: string, hookArguments: string[], options: Options): P
       group,
       reload: reloadOf(options.reload, kit),
       look: options.look ? (domain) => (places ? lookAt(places, domain) : lookAround(domain)) : null,
+      everywhere: places !== undefined,
       patienceMs: options.patience * 1000,
       force: options.force === true,
     },
@@ -108,6 +95,14 @@ const seconds = (value: string): number => {
 }
 
 const collect = (value: string, before: string[] = []): string[] => [...before, value]
+
+/** RFC 7711 §3.2 has no upper bound; a year is more than any certificate lives. */
+const expiry = (value: string): number => {
+  const parsed = Number(value)
+  if (!/^\d{1,8}$/.test(value) || parsed < 1 || parsed > 31_536_000)
+    throw new InvalidArgumentError('A number of seconds, from 1 to 31536000 (a year).')
+  return parsed
+}
 
 type RecordOptions = { chain: string; domain: string; target: string[]; posh?: true; tlsa?: true; expires: number }
 
@@ -168,7 +163,7 @@ Examples:
     .option('--target <host:port>', 'a target of its SRV records, several times if need be', collect, [])
     .option('--tlsa', 'only the TLSA records')
     .option('--posh', 'only the POSH document')
-    .option('--expires <seconds>', 'how long peers may keep the POSH document', (value) => Number.parseInt(value, 10), 86_400)
+    .option('--expires <seconds>', 'how long peers may keep the POSH document', expiry, 86_400)
     .addHelpText(
       'after',
       '\nExamples:\n  $ xmpp-ica records --chain fullchain.pem --domain example.org --target xmpp.example.org:5269\n  $ xmpp-ica records --chain fullchain.pem --domain example.org --posh > xmpp-server.json',

@@ -1,14 +1,11 @@
 /** Bringing a new certificate to an XMPP server: judge, write, reload, look, and put the old one back if it is not served. */
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import path from 'node:path'
-import type { Readable } from 'node:stream'
 import { OperatorError } from '../open.js'
-import { type NewFile, ownershipOf, placeFiles } from './files.js'
+import { type NewFile, ownershipOf, type Placed, placeFiles } from './files.js'
 import { judgeMaterial, type Material } from './material.js'
+import { run } from './run.js'
+import { faultOf, type Looks, type Seen } from './served.js'
 import type { FileContent, ServerKit } from './servers.js'
-
-/** One look at what is served: the SHA-256 of the leaf, as {@link Material}'s `leaf.sha256` has it, or why none was seen. */
-export type Seen = { place: string; sha256: string } | { place: string; problem: string }
 
 export type Plan = {
   kit: ServerKit
@@ -24,16 +21,18 @@ export type Plan = {
   reload: readonly string[] | null
   /** Looks at every place where the server should serve it for a domain; null: nobody looks. */
   look: ((domain: string) => Promise<Seen[]>) | null
+  /** Whether the certificate must be seen at every place that is looked at; else at those where something listens. */
+  everywhere: boolean
   /** For how many milliseconds the server may go on serving the old one after its reload. */
   patienceMs: number
   force: boolean
 }
 
-/** `restored`: the old certificate is in place again; null where nothing had to be put back. */
+/** `restored`: the old files are in place again, all of them; `lost` are those that could not be put back. */
 export type Outcome =
   | { result: 'deployed' | 'unchanged'; files: string[]; seen: Seen[]; warnings: string[] }
   | { result: 'refused'; faults: string[]; warnings: string[] }
-  | { result: 'failed'; reason: string; restored: boolean; warnings: string[] }
+  | { result: 'failed'; reason: string; restored: boolean; lost: string[]; warnings: string[] }
 
 const contentOf = ({ chainText, keyText }: Material, content: FileContent): string =>
   ({ key: keyText, chain: chainText, 'chain and key': chainText + keyText })[content]
@@ -48,56 +47,32 @@ const filesOf = ({ kit, material, domains, folder }: Plan): NewFile[] => {
   }))
 }
 
-const reloadTimeoutMs = 60_000
-
-/** Runs a command without a shell; resolves with what went wrong, or null. */
-export const run = ([command, ...args]: readonly string[]): Promise<string | null> =>
-  new Promise((resolve) => {
-    let child: ChildProcessByStdio<null, Readable, Readable>
-    try {
-      child = spawn(command as string, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: reloadTimeoutMs })
-    } catch (error) {
-      return resolve(`"${command}" could not be run: ${(error as Error).message}`)
-    }
-    let said = ''
-    const hear = (chunk: Buffer): void => {
-      if (said.length < 2000) said += chunk.toString('utf8')
-    }
-    child.stdout.on('data', hear)
-    child.stderr.on('data', hear)
-    child.on('error', (error) => resolve(`"${command}" could not be run: ${error.message}`))
-    child.on('close', (code, signal) => {
-      if (code === 0) return resolve(null)
-      resolve(`"${[command, ...args].join(' ')}" ended with ${signal ?? code}${said.trim() ? `: ${said.trim().slice(0, 500)}` : ''}`)
-    })
-  })
-
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-type Looks = { domain: string; seen: Seen[] }[]
-
-/** What keeps what was seen from being all well, or null. */
-const faultOf = (looks: Looks, sha256: string): string | null => {
-  const of = (domain: string): string => (looks.length > 1 ? ` for ${domain}` : '')
-  for (const { domain, seen } of looks) {
-    const others = seen.flatMap((one) => ('sha256' in one && one.sha256 !== sha256 ? [one.place] : []))
-    if (others.length > 0) return `the server still shows another certificate at ${others.join(' and ')}${of(domain)}`
-    if (!seen.some((one) => 'sha256' in one))
-      return `the server shows no certificate${of(domain)}: ${seen.map((one) => `${one.place}: ${'problem' in one ? one.problem : ''}`).join('; ')}`
-  }
-  return null
-}
-
-/** Looks until everything that answers serves `sha256` for every domain, or patience ends. */
-const waitUntilServed = async ({ domains, look, material, patienceMs }: Plan): Promise<{ seen: Seen[]; fault: string | null }> => {
-  if (!look) return { seen: [], fault: null }
+/** Looks for every domain until nothing is at fault, or patience ends. */
+const lookUntil = async (
+  { domains, look, patienceMs }: Plan,
+  faultIn: (looks: Looks) => string | null,
+): Promise<{ looks: Looks; fault: string | null }> => {
+  if (!look) return { looks: [], fault: null }
   for (let waited = 0; ; waited += 500) {
     const looks = await Promise.all(domains.map(async (domain) => ({ domain, seen: await look(domain) })))
-    const fault = faultOf(looks, material.leaf.sha256)
-    if (fault === null || waited >= patienceMs) return { seen: looks.flatMap(({ seen }) => seen), fault }
+    const fault = faultIn(looks)
+    if (fault === null || waited >= patienceMs) return { looks, fault }
     await pause(500)
   }
 }
+
+const waitUntilServed = (plan: Plan) => lookUntil(plan, (looks) => faultOf(looks, plan.material.leaf.sha256, plan.everywhere))
+
+/** What is not as it was before, or null. The old certificate is not known here; that the new one is gone, is. */
+const waitUntilGone = (plan: Plan) =>
+  lookUntil(plan, (looks) => {
+    const places = looks.flatMap(({ seen }) =>
+      seen.flatMap((one) => ('sha256' in one && one.sha256 === plan.material.leaf.sha256 ? [one.place] : [])),
+    )
+    return places.length > 0 ? `the server goes on showing the new one at ${[...new Set(places)].join(' and ')}` : null
+  })
 
 /** More names than this of one certificate are not looked at. */
 const maxOthers = 20
@@ -137,22 +112,30 @@ export const deploy = async (plan: Plan, now: number): Promise<Outcome> => {
   const names = files.map(({ file }) => file)
   const placed = placeFiles(files, ownershipOf(plan.owner, plan.group))
   const reloaded = plan.reload ? await run(plan.reload) : null
-  const served = reloaded === null ? await waitUntilServed(plan) : { seen: [], fault: reloaded }
-  for (const one of served.seen) if ('problem' in one) warnings.push(`Nothing was seen at ${one.place}: ${one.problem}.`)
-  if (served.fault === null) warnings.push(...(await lookAtOthers(plan)))
-  if (served.fault === null) return { result: placed.changed ? 'deployed' : 'unchanged', files: names, seen: served.seen, warnings }
-  // Without a command for it the server reads its files when it likes; what is right on disk stays there.
-  if (!plan.reload && reloaded === null)
-    return { result: 'failed', reason: `${served.fault}. ${kit.restart ?? ''}`.trim(), restored: false, warnings }
-  if (!placed.changed) return { result: 'failed', reason: `${served.fault}; its files were the new ones already`, restored: false, warnings }
-  placed.restore()
-  const again = plan.reload ? await run(plan.reload) : null
-  return {
-    result: 'failed',
-    reason: again === null ? served.fault : `${served.fault}; and after putting the old one back, ${again}`,
-    restored: true,
-    warnings,
+  const { looks, fault } = reloaded === null ? await waitUntilServed(plan) : { looks: [], fault: reloaded }
+  const seen = looks.flatMap((one) => one.seen)
+  for (const one of seen) if ('problem' in one) warnings.push(`Nothing was seen at ${one.place}: ${one.problem}.`)
+  if (fault === null) {
+    warnings.push(...(await lookAtOthers(plan)))
+    return { result: placed.changed ? 'deployed' : 'unchanged', files: names, seen, warnings }
   }
+  // Without a command for it the server reads its files when it likes; what is right on disk stays there.
+  if (!plan.reload) return { result: 'failed', reason: `${fault}. ${kit.restart ?? ''}`.trim(), restored: false, lost: [], warnings }
+  if (!placed.changed) return { result: 'failed', reason: `${fault}; its files were the new ones already`, restored: false, lost: [], warnings }
+  return { result: 'failed', ...(await putBack(plan, plan.reload, placed, fault)), warnings }
+}
+
+/** Puts the old files back, tells the server, and looks once more. */
+const putBack = async (
+  plan: Plan,
+  reload: readonly string[],
+  placed: Placed,
+  fault: string,
+): Promise<{ reason: string; restored: boolean; lost: string[] }> => {
+  const lost = placed.restore()
+  const again = (await run(reload)) ?? (await waitUntilGone(plan)).fault
+  const reason = again === null ? fault : `${fault}; and after putting the old one back, ${again}`
+  return { reason, restored: lost.length === 0, lost }
 }
 
 /** `prosody:prosody` → user and group. */

@@ -1,67 +1,14 @@
 /** `xmpp-ica deploy` and `xmpp-ica records`, as programs, against a server that speaks STARTTLS and reads its files again on SIGHUP. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { chmodSync, existsSync, lchownSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, lchownSync, lstatSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
-import type { LeafFacts } from '../../src/pki/certificate.js'
-import { pemEncode } from '../../src/pki/pem.js'
-import { leaf, leafFacts, makeCa } from '../pki/fixtures.js'
-import { newFolder, type Result, run } from '../support/program.js'
+import { after, test } from 'node:test'
+import { type Result, run } from '../support/program.js'
+import { day, domain, openField, type Pair, type Server } from './field.js'
 
-const day = 86_400_000
-const domain = 'example.org'
-const { folder, remove } = newFolder()
-const children: ChildProcess[] = []
-let ca: Awaited<ReturnType<typeof makeCa>>
-
-before(async () => {
-  ca = await makeCa()
-})
-after(() => {
-  for (const child of children) child.kill()
-  remove()
-})
-
-type Pair = { chain: string; key: string; chainText: string; keyText: string }
-
-/** A certificate of the CA as an ACME client leaves it: two files. */
-const issue = async (
-  name: string,
-  { domains = [domain], chain = true, ...change }: Partial<LeafFacts> & { domains?: string[]; key?: KeyObject; chain?: boolean } = {},
-): Promise<Pair> => {
-  const at = path.join(folder, name)
-  mkdirSync(at, { recursive: true })
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const validity = { notBefore: Date.now() - day, notAfter: Date.now() + 30 * day }
-  const { der } = await leaf(leafFacts(ca.issuer, domains, { key: privateKey, ...validity, ...change }))
-  const files = { chain: path.join(at, 'fullchain.pem'), key: path.join(at, 'privkey.pem') }
-  const chainText = [der, ...(chain ? [ca.chain[0] as Uint8Array] : [])].map((one) => pemEncode('CERTIFICATE', one)).join('')
-  const keyText = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  writeFileSync(files.chain, chainText)
-  writeFileSync(files.key, keyText)
-  return { ...files, chainText, keyText }
-}
-
-type Server = { dir: string; port: number; reload: string; crt: string; key: string }
-
-/** A server with an old certificate in the place where Prosody has it. */
-const startServer = async (name: string, fault = ''): Promise<Server> => {
-  const dir = path.join(folder, `server-${name}`)
-  mkdirSync(dir)
-  const old = await issue(`old-${name}`)
-  const [crt, key] = [path.join(dir, `${domain}.crt`), path.join(dir, `${domain}.key`)]
-  writeFileSync(crt, old.chainText)
-  writeFileSync(key, old.keyText, { mode: 0o600 })
-  const child = spawn(process.execPath, [fileURLToPath(new URL('starttls-server.mjs', import.meta.url)), crt, key, fault], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  children.push(child)
-  const port = await new Promise<number>((resolve) => child.stdout?.once('data', (line) => resolve(Number(line))))
-  return { dir, port, reload: `kill -HUP ${child.pid}`, crt, key }
-}
+const { folder, issue, startServer, stop } = await openField()
+after(stop)
 
 const deploy = (server: Server, args: string[], environment: Record<string, string> = {}): Promise<Result> =>
   run(
@@ -88,7 +35,7 @@ test('a new certificate is written, the server told, and seen; the key stays clo
 })
 
 test('a server that goes on showing the old one gets it back, and the hook fails', async () => {
-  const server = await startServer('deaf', 'deaf')
+  const server = await startServer('deaf', { fault: 'deaf' })
   const [crt, key] = [readFileSync(server.crt, 'utf8'), readFileSync(server.key, 'utf8')]
   const { code, stderr } = await deploy(server, withFiles(await issue('deaf')))
   assert.equal(code, 1)
@@ -102,7 +49,7 @@ for (const [fault, says] of [
   ['silent', /does not answer in time/],
 ] as const) {
   test(`a server that is ${fault} is named, and the old certificate put back`, async () => {
-    const server = await startServer(fault, fault)
+    const server = await startServer(fault, { fault })
     const crt = readFileSync(server.crt, 'utf8')
     const { code, stderr } = await deploy(server, [...withFiles(await issue(fault)), '--patience', '0'])
     assert.equal(code, 1)
@@ -143,18 +90,18 @@ test('as root, a link that the user of the server has laid to a file of somebody
   lchownSync(server.key, 65_534, 65_534)
   const refused = await deploy(server, ['--chain', fresh.chain, '--key', fresh.key])
   assert.notEqual(refused.code, 0)
-  assert.match(refused.stderr, /is a link that user 65534 made to a file of user 0/)
+  assert.match(refused.stderr, /is a link that user 65534 made to what is of user 0/)
   assert.equal(readFileSync(victim, 'utf8'), 'precious')
   lchownSync(server.key, 0, 0)
   assert.equal((await deploy(server, ['--chain', fresh.chain, '--key', fresh.key])).code, 0)
 })
 
 test('the first certificate of a server: where it fails, no file is left', async () => {
-  const server = await startServer('first', 'deaf')
+  const server = await startServer('first', { fault: 'deaf' })
   const dir = path.join(folder, 'empty')
   const { code } = await deploy({ ...server, dir }, withFiles(await issue('first')))
   assert.equal(code, 1)
-  assert.deepEqual(readdirSync(dir), [])
+  assert.ok(!existsSync(dir), 'nor the folder that was made')
 })
 
 test('what is not good for the server is refused, every fault named, and nothing is touched', async () => {
