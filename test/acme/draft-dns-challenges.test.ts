@@ -1,37 +1,26 @@
-/** dns-account-01, dns-persist-01 and tls-alpn-01 through the whole program, against a real DNS server and a real TLS server. */
+/** dns-account-01 and dns-persist-01 through the whole program, against a real DNS server. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { after, before, beforeEach, test } from 'node:test'
-import { createSecureContext } from 'node:tls'
 import { dns01 } from '../../src/validation/dns-01.js'
 import { accountLabel, dnsAccount01 } from '../../src/validation/dns-account-01.js'
 import { dnsPersist01 } from '../../src/validation/dns-persist-01.js'
 import { createPorts } from '../../src/validation/net.js'
 import { hashedAccountUri } from '../../src/validation/persist-record.js'
-import { tlsAlpn01 } from '../../src/validation/tls-alpn-01.js'
 import { keyAuthorizationDigest } from '../../src/validation/validator.js'
 import { type AcmeClient, createAcmeClient } from '../support/acme.js'
 import { createTestApp, type TestApp } from '../support/app.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
 import { challengeOf, finalize, leafOf, orderFor, prove, srvId } from '../support/flow.js'
-import { startTlsTarget, type Target } from '../support/http-target.js'
-import { selfSigned, x509 } from '../support/self-signed.js'
 
 let app: TestApp
 let dns: DnsServer
 let client: AcmeClient
-/** What the TLS server at the tls-alpn-01 port shows: set by the test. */
-let target: Target
-let shown: { key: string; cert: string }
 before(async () => {
   dns = await startDnsServer(['test'])
-  shown = await selfSigned('nobody.test')
-  target = await startTlsTarget({ ALPNProtocols: ['acme-tls/1'], SNICallback: (_, done) => done(null, createSecureContext(shown)) }, () => {})
-  const ports = createPorts({ servers: [dns.address], lab: true, tlsAlpn01Port: target.port })
+  const ports = createPorts({ servers: [dns.address], lab: true })
   app = await createTestApp({
     validators: (base, clock) => [
       dns01(ports),
-      tlsAlpn01(ports),
       dnsAccount01(ports),
       dnsPersist01({ resolver: ports.resolver, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
     ],
@@ -41,7 +30,6 @@ before(async () => {
 })
 after(async () => {
   await app.close()
-  await target.close()
   await dns.close()
 })
 beforeEach(() => dns.clear())
@@ -142,46 +130,10 @@ test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistU
   }
 })
 
-test('dns-persist-01 and dns-account-01 prove services too, each below the service', async () => {
+test('draft-ietf-acme-dns-persist §4, draft-ietf-acme-dns-account-label §3.2: services are proven too, each below the service', async () => {
   const service = `_xmpp-server.${newName()}`
   dns.set(`_validation-persist.${service}`, 'TXT', mine())
   const order = await orderFor(client, [srvId(service)])
   assert.equal(await status(order.json.authorizations[0], 'dns-persist-01'), 'valid')
   await leafOf(client, await finalize(client, order, { srv: [service] }))
-})
-
-/** The certificate of RFC 8737 §3 for `name`. */
-const answerFor = async (name: string, keyAuthorization: string, critical = true) => {
-  const digest = createHash('sha256').update(keyAuthorization).digest()
-  const extension = new x509.Extension('1.3.6.1.5.5.7.1.31', critical, Buffer.concat([Buffer.of(4, 32), digest]))
-  return selfSigned(name, [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]), extension])
-}
-
-test('RFC 8737 §3: a certificate with the digest of the key authorization proves the name', async () => {
-  const name = newName()
-  dns.set(name, 'A', '127.0.0.1')
-  const order = await client.newOrder([name])
-  const [url] = order.json.authorizations
-  shown = await answerFor(name, `${await tokenOf(url, 'tls-alpn-01')}.${client.key.thumbprint}`)
-  assert.equal(await status(url, 'tls-alpn-01'), 'valid')
-  await leafOf(client, await finalize(client, order, { dns: [name] }))
-})
-
-test('RFC 8737 §3: one that is not for this challenge, or whose extension is not critical, does not', async () => {
-  for (const change of [{ keyAuthorization: 'another' }, { critical: false }]) {
-    const name = newName()
-    dns.set(name, 'A', '127.0.0.1')
-    const url = await authorizationOf(name)
-    const right = `${await tokenOf(url, 'tls-alpn-01')}.${client.key.thumbprint}`
-    shown = await answerFor(name, change.keyAuthorization ?? right, change.critical)
-    assert.equal(await status(url, 'tls-alpn-01'), 'invalid')
-  }
-})
-
-test('RFC 8737 §3: wildcards and services have no such challenge', async () => {
-  const name = newName()
-  for (const order of [await client.newOrder([`*.${name}`]), await orderFor(client, [srvId(`_xmpp-server.${name}`)])]) {
-    const { challenges } = (await client.post(order.json.authorizations[0])).json
-    assert.ok(!challenges.some((c: { type: string }) => c.type === 'tls-alpn-01'))
-  }
 })

@@ -41,7 +41,7 @@ test('draft-ietf-acme-profiles §3: the directory has each profile with a senten
   for (const { name, description } of [...builtinProfiles, ...profiles]) assert.equal(listed[name], description)
 })
 
-test('xmpp-server-short: at most seven days, and nowhere to look up its status', async () => {
+test('draft-ietf-acme-profiles §4: xmpp-server-short is for at most seven days, and nowhere to look up its status', async () => {
   const name = newName()
   const leaf = await leafOf(client, await finalize(client, await ready([name], { profile: 'xmpp-server-short' }), { dns: [name] }))
   assert.ok(leaf.notAfter - leaf.notBefore <= 7 * DAY)
@@ -52,7 +52,7 @@ test('xmpp-server-short: at most seven days, and nowhere to look up its status',
   isProblem(await finalize(client, order, { dns: [value], mustStaple: true }), 400, 'badCSR', /must-staple/)
 })
 
-test('the challenges of a profile are offered, and no others', async () => {
+test('draft-ietf-acme-profiles §4: the challenges of a profile are offered, and no others', async () => {
   const offered = async (profile: string) => {
     const [url] = (await client.newOrder([newName()], { profile })).json.authorizations
     return (await client.post(url)).json.challenges.map((c: { type: string }) => c.type).sort()
@@ -63,7 +63,7 @@ test('the challenges of a profile are offered, and no others', async () => {
   )
 })
 
-test('an authorization is reused where the profile accepts what proved it', async () => {
+test('draft-ietf-acme-profiles §4: an authorization is reused where the profile accepts what proved it', async () => {
   const name = newName()
   const first = await ready([name], {}, 'http-01')
   assert.deepEqual((await client.newOrder([name], { profile: 'web-only' })).json.authorizations, first.json.authorizations)
@@ -76,7 +76,7 @@ test('an authorization is reused where the profile accepts what proved it', asyn
   assert.deepEqual((await client.newOrder([name], { profile: 'web-only' })).json.authorizations, first.json.authorizations)
 })
 
-test('what no challenge of the profile can prove is refused at once, name by name', async () => {
+test('draft-ietf-acme-profiles §4: what no challenge of the profile can prove is refused at once, name by name', async () => {
   const name = newName()
   const reply = await client.newOrder([name, `*.${name}`], { profile: 'web-only' })
   isProblem(reply, 400, 'rejectedIdentifier', /http-01/)
@@ -86,7 +86,7 @@ test('what no challenge of the profile can prove is refused at once, name by nam
   )
 })
 
-test('a profile that stops to accept a challenge stops orders that were proven by it', async () => {
+test('draft-ietf-acme-profiles §4: a profile that stops to accept a challenge stops orders that were proven by it', async () => {
   const name = newName()
   const order = await ready([name], {}, 'http-01')
   const before = app.ica.profiles
@@ -99,7 +99,7 @@ test('a profile that stops to accept a challenge stops orders that were proven b
   await leafOf(client, await finalize(client, order, { dns: [name] }))
 })
 
-test('the key must be of a kind that the profile has', async () => {
+test('draft-ietf-acme-profiles §4: the key must be of a kind that the profile has', async () => {
   const name = newName()
   const order = await ready([name], { profile: 'plain' })
   isProblem(await finalize(client, order, { dns: [name] }), 400, 'badCSR', /P-256/)
@@ -175,7 +175,7 @@ test('RFC 8555 §7.4: a validity that was good when it was ordered is judged aga
   }
 })
 
-test('a CSR may carry the SRVNames and the XmppAddr of its domains, the latter as U-label', async () => {
+test('draft-ietf-acme-profiles §4: a CSR may carry the SRVNames and the XmppAddr of its domains, the latter as U-label', async () => {
   const name = `xn--bcher-kva.n${++count}.profiles.example`
   const order = await ready([name])
   const wish = { dns: [name], srv: [`_xmpp-server.${name}`], xmpp: [name.replace('xn--bcher-kva', 'bücher')] }
@@ -187,7 +187,7 @@ test('a CSR may carry the SRVNames and the XmppAddr of its domains, the latter a
   ])
 })
 
-test('XMPP names of domains that were not ordered, of wildcards, or in forms that the profile lacks are badCSR', async () => {
+test('RFC 8555 §7.4: XMPP names of domains that were not ordered, of wildcards, or in forms that the profile lacks are badCSR', async () => {
   const name = newName()
   const order = await ready([name, `*.${name}`])
   const dns = [name, `*.${name}`]

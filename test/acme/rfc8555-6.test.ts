@@ -56,13 +56,15 @@ test('RFC 8555 §6.2: alg none, MACs and others are badSignatureAlgorithm, with 
   assert.deepEqual(mismatch.json.algorithms, ['ES256'])
 })
 
-test('RFC 8555 §6.2: requests that are malformed', async () => {
+test('RFC 8555 §6.2: requests that are malformed: kid and jwk, serializations, unprotected headers, what is no JSON', async () => {
   const oversized = { payload: b64({ a: 'x'.repeat(60_000) }) }
   const table: [string, Wrong, string, RegExp?][] = [
     ['both kid and jwk', { header: { jwk: client.key.jwk } }, 'malformed', /not both/],
     ['neither', { header: { kid: undefined } }, 'malformed', /one of/],
     ['jwk where kid belongs', { header: { kid: undefined, jwk: client.key.jwk } }, 'malformed', /"kid"/],
     ['crit', { header: { crit: ['url'] } }, 'malformed', /crit/],
+    ['unencoded payload', { header: { b64: false, crit: ['b64'] } }, 'malformed', /crit/],
+    ['detached payload', { jws: ({ payload: _, ...rest }) => rest }, 'malformed', /"payload"/],
     ['no url', { header: { url: undefined } }, 'malformed', /url/],
     ['unprotected header', { jws: (jws) => ({ ...jws, header: { kid: client.kid } }) }, 'malformed', /"header"/],
     ['general serialization', { jws: ({ payload, ...rest }) => ({ payload, signatures: [rest] }) }, 'malformed', /"signatures"/],
@@ -210,7 +212,7 @@ test('RFC 8555 §6.5: of a request that is sent many times at once, one is serve
   assert.deepEqual(replies.map((r) => r.status).sort(), [201, ...Array.from({ length: 9 }, () => 400)])
 })
 
-test('RFC 8555 §6.5: missing, foreign and expired nonces are badNonce; what is not base64url is malformed', async () => {
+test('RFC 8555 §6.5, §6.5.2: missing, foreign and expired nonces are badNonce; what is not base64url is malformed', async () => {
   for (const nonce of [undefined, '', 'AAAA', Buffer.alloc(32, 7).toString('base64url')]) {
     const reply = await client.post(orderUrl, undefined, { header: { nonce } })
     isProblem(reply, 400, 'badNonce')

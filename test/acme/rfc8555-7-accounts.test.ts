@@ -62,7 +62,7 @@ test('RFC 8555 §7.3: a new account is 201 with its URL, and reflects what was u
   assert.deepEqual(reply.json, { status: 'valid', contact, termsOfServiceAgreed: true, orders: `${client.kid}/orders` })
 })
 
-test('RFC 8555 §7.3: terms must be agreed to, and the error links to them', async () => {
+test('RFC 8555 §7.3, §7.3.3: terms must be agreed to, and the error links to them', async () => {
   for (const payload of [{}, { termsOfServiceAgreed: false }, { termsOfServiceAgreed: 'true' }, { termsOfServiceAgreed: 1 }]) {
     const client = await createAcmeClient(app.directory)
     const reply = await client.register(payload)
@@ -84,13 +84,13 @@ test('RFC 8555 §7.3: contacts that are not supported or not valid', async () =>
   isProblem(await client.register({ ...agreed, contact: 'mailto:a@example.com' }), 400, 'malformed')
 })
 
-test('RFC 8555 §7.3: newAccount is signed by the key itself', async () => {
+test('RFC 8555 §6.2, §7.3: newAccount is signed by the key itself, and nothing else but revokeCert', async () => {
   const client = await registered()
   isProblem(await client.post(client.directory.newAccount, { termsOfServiceAgreed: true }), 400, 'malformed', /"jwk"/)
   isProblem(await client.postByKey(client.directory.newOrder, {}), 400, 'malformed', /"kid"/)
 })
 
-test('RFC 8555 §6.7: keys that no account may have are badPublicKey', async () => {
+test('RFC 8555 §6.2, §6.7: keys that no account may have are badPublicKey', async () => {
   const client = await createAcmeClient(app.directory)
   const weak = newKey('RS256', generateKeyPairSync('rsa', { modulusLength: 1024 }))
   isProblem(await client.postByKey(client.directory.newAccount, { termsOfServiceAgreed: true }, weak), 400, 'badPublicKey', /1024/)
@@ -122,7 +122,7 @@ test('RFC 8555 §7.3.2: contact can be changed, other fields can’t', async () 
   assert.deepEqual((await client.post(url, { contact: [] })).json.contact, [])
 })
 
-test('RFC 8555 §7.3: an account is nobody else’s to read or change', async () => {
+test('RFC 8555 §7.3.2, §7.3.6: an account is nobody else’s to read, change or deactivate', async () => {
   const [mine, other] = [await registered(), await registered()]
   isProblem(await other.post(mine.kid as string), 403, 'unauthorized')
   isProblem(await other.post(mine.kid as string, { contact: [] }), 403, 'unauthorized')

@@ -159,7 +159,7 @@ describe('required', () => {
     assert.deepEqual([reply.status, reply.json.externalAccountBinding], [200, binding])
   })
 
-  test('the MAC key lies sealed in the database and is in no log and no audit row', async () => {
+  test('RFC 8555 §7.3.4: the MAC key lies sealed in the database and is in no log and no audit row', async () => {
     const key = await makeKey({ expiresAt: app.clock.now() + DAY })
     const client = await newClient()
     await register(client, bind(client, key))

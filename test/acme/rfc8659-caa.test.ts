@@ -66,6 +66,23 @@ test('RFC 8659 §4.2: one record of several that names this CA is enough; none o
   await leafOf(client, await finalize(client, order, { dns: [name] }))
 })
 
+test('RFC 8659 §4.2: what is not of the grammar counts as empty, and forbids', async () => {
+  for (const value of ['ca.test; %%%', 'ca.test accounturi=x', 'ca.test; validationmethods', 'ca..test']) {
+    const name = newName()
+    dns.set(name, 'CAA', ...issue({ tag: 'issue', value }))
+    isProblem(await finalize(client, await ready([name]), { dns: [name] }), 403, 'caa')
+  }
+})
+
+test('RFC 8659 §4.1: tags are compared without regard to case', async () => {
+  const name = newName()
+  dns.set(name, 'CAA', ...issue({ tag: 'IsSuE', value: 'other.test' }))
+  const order = await ready([name])
+  isProblem(await finalize(client, order, { dns: [name] }), 403, 'caa')
+  dns.set(name, 'CAA', ...issue({ tag: 'ISSUE', value: 'ca.test' }))
+  await leafOf(client, await finalize(client, order, { dns: [name] }))
+})
+
 test('RFC 8659 §4.1: a critical property that is not understood forbids', async () => {
   const name = newName()
   dns.set(name, 'CAA', ...issue(mine, { flags: 128, tag: 'tbs', value: 'unknown' }))
@@ -85,11 +102,13 @@ test('RFC 8659 §4.3: issuewild decides on wildcards alone', async () => {
   await leafOf(client, await finalize(client, await ready([name]), { dns: [name] }))
 })
 
-test('RFC 8657 §3: accounturi binds to one account', async () => {
+test('RFC 8657 §3: accounturi binds to one account; named twice it binds to none', async () => {
   const name = newName()
   const order = await ready([name])
   dns.set(name, 'CAA', ...issue({ tag: 'issue', value: `ca.test; accounturi=${client.kid}x` }))
   isProblem(await finalize(client, order, { dns: [name] }), 403, 'caa', /another account/)
+  dns.set(name, 'CAA', ...issue({ tag: 'issue', value: `ca.test; accounturi=${client.kid}; accounturi=${client.kid}` }))
+  isProblem(await finalize(client, order, { dns: [name] }), 403, 'caa')
   dns.set(name, 'CAA', ...issue({ tag: 'issue', value: `ca.test; accounturi=${client.kid}` }))
   await leafOf(client, await finalize(client, order, { dns: [name] }))
 })
@@ -140,13 +159,13 @@ test('draft-lebihan: CAA for a service is that of its domain', async () => {
   isProblem(await finalize(client, order, { srv: [`_xmpp-server.${name}`] }), 403, 'caa', new RegExp(name))
 })
 
-test('each name of a large order is asked once, and parents are shared', async () => {
+test('RFC 8659 §3: each name of a large order is asked once, and parents are shared', async () => {
   const names = Array.from({ length: 20 }, newName)
   await leafOf(client, await finalize(client, await ready(names), { dns: names }))
   assert.equal(dns.queries.length, names.length + 2)
 })
 
-test('what was seen is in the audit log, of issuance and of refusal', async () => {
+test('RFC 8659 §3: what was seen is in the audit log, of issuance and of refusal', async () => {
   const name = newName()
   dns.set(name, 'CAA', ...issue(others))
   const order = await ready([name])
@@ -159,7 +178,7 @@ test('what was seen is in the audit log, of issuance and of refusal', async () =
   assert.match(JSON.stringify(issued?.detail), new RegExp(`"name":"${name}".*"method":"dns-01".*"at":"${name}"`))
 })
 
-test('an order that a crash interrupted is checked again before it is resumed', async () => {
+test('RFC 8659 §3: an order that a crash interrupted is checked again before it is resumed', async () => {
   const [name, forbidden] = [newName(), newName()]
   const orders = [await ready([name]), await ready([forbidden])]
   for (const [i, order] of orders.entries()) {

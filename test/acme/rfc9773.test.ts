@@ -94,7 +94,7 @@ test('RFC 9773 §4.1: what is not such an identifier, letter by letter, is malfo
   isProblem(await infoOf(`${aki}.${encode(0, 0x87, 0x65)}`), 404, 'malformed')
 })
 
-test('RFC 9773 §4.2: a window around two thirds of the life, without an account, with Retry-After', async () => {
+test('RFC 9773 §4.2, §4.3, §6: a window around two thirds of the life, without an account, with Retry-After', async () => {
   const { leaf, id } = await issue([newName()])
   const reply = await infoOf(id)
   assert.equal(reply.status, 200)
@@ -112,6 +112,19 @@ test('RFC 9773 §4.2: a window around two thirds of the life, without an account
   isProblem(await client.post(`${app.base}/acme/renewal-info/${id}`), 405, 'malformed')
 })
 
+test('RFC 9773 §4.3: every answer says when to ask again, sooner where a certificate has to be replaced now', async () => {
+  const { leaf, id } = await issue([newName()])
+  const wait = async () => Number((await infoOf(id)).headers.get('retry-after'))
+  const usual = await wait()
+  assert.ok(usual > 60 && usual <= 86_400)
+  await whileMarked({ serial: leaf.serial }, {}, async () => {
+    const { start, end, headers } = await infoOf(id)
+    assert.ok(start < end)
+    assert.ok(Number(headers.get('retry-after')) >= 60)
+  })
+  assert.equal(await wait(), usual)
+})
+
 test('RFC 9773 §4.2: certificates that were issued together are not renewed together', async () => {
   const made = []
   for (let i = 0; i < 6; i++) made.push(await issue([newName()]))
@@ -126,6 +139,7 @@ test('RFC 9773 §4.2: a window in the past for a certificate that is revoked', a
   await client.post(client.directory.revokeCert, { certificate: Buffer.from(leaf.der).toString('base64url') })
   const revoked = await infoOf(id)
   assert.ok(before.start > app.clock.now() && revoked.end <= app.clock.now())
+  assert.ok(revoked.start < revoked.end)
 })
 
 test('RFC 9773 §4.2: the operator marks certificates, says why, and spreads the renewals', async () => {
