@@ -22,7 +22,7 @@ export type AccountKey = VerifyKey & {
 const secretMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
 /** RFC 7518 §6.2.1.2: coordinates have the full length of the field. RFC 8037 §2: the public key has 32 octets. */
-const coordinateLength: Record<string, number> = { 'P-256': 32, 'P-384': 48, Ed25519: 32 }
+const coordinateLength: Record<string, number> = { 'P-256': 32, 'P-384': 48, 'P-521': 66, Ed25519: 32 }
 
 const badKey = (detail: string, cause?: unknown) => new IcaError('badPublicKey', detail, { cause })
 
@@ -45,7 +45,7 @@ const reduce = (jwk: JsonObject): PublicJwk => {
   if (kty === 'EC' && length && crv !== 'Ed25519') return { crv, kty, x: readMember(jwk, 'x', length), y: readMember(jwk, 'y', length) }
   if (kty === 'OKP' && length && crv === 'Ed25519') return { crv, kty, x: readMember(jwk, 'x', length) }
   if (kty === 'RSA') return { e: readMember(jwk, 'e'), kty, n: readMember(jwk, 'n') }
-  throw badKey('The JWK must be EC with P-256 or P-384, RSA with 2048 to 4096 bits, or OKP with Ed25519.')
+  throw badKey('The JWK must be EC with P-256, P-384 or P-521, RSA with 2048 to 4096 bits, or OKP with Ed25519.')
 }
 
 const importJwk = (jwk: PublicJwk): VerifyKey => ({

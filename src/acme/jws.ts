@@ -19,6 +19,7 @@ type Algorithm = {
 const algorithms: ReadonlyMap<string, Algorithm> = new Map([
   ['ES256', { kind: 'P-256', digest: 'sha256', half: 32 }],
   ['ES384', { kind: 'P-384', digest: 'sha384', half: 48 }],
+  ['ES512', { kind: 'P-521', digest: 'sha512', half: 66 }],
   ['RS256', { kind: 'RSA', digest: 'sha256' }],
   ['EdDSA', { kind: 'Ed25519', digest: null }],
 ])

@@ -4,7 +4,7 @@ import type { AuditEntry, Certificate, CertificateReservation, IssuerKind, Revoc
 import { putDomains } from './lookups.js'
 import { type NoticeOptions, noticeTimes, queueNotice, recordAndTell } from './notices.js'
 import { type Blob, bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
-import { change, insert, type Runner, row, rows, type Steps } from './sql.js'
+import { change, insert, lock, type Runner, row, rows, type Steps } from './sql.js'
 
 /** What OCSP says of a serial. */
 export type CertificateStatus =
@@ -48,6 +48,23 @@ function* findCertificate(column: keyof typeof selectBy, value: string): Steps<C
   return toCertificates(yield* rows<CertificateRow>(selectBy[column], value))[0] ?? null
 }
 
+/** Between a certificate and the block of its key there is an order: one of the two sees the other. */
+function* lockKey(keyId: string): Steps<void> {
+  yield* lock('SELECT pg_advisory_xact_lock(hashtextextended(?, 1))', keyId)
+}
+
+function* isBlocked(keyId: string): Steps<boolean> {
+  return (yield* row('SELECT 1 AS blocked FROM blocked_key WHERE key_id = ?', keyId)) !== undefined
+}
+
+/** Blocks a key for good; false where it was before. What is read after it has every certificate that got ahead of it. */
+export function* putBlockedKey(keyId: string, reason: string, at: number): Steps<boolean> {
+  yield* lockKey(keyId)
+  return (
+    (yield* change('INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING', keyId, reason, at)) === 1
+  )
+}
+
 /** Gives the order its certificate; false where it has one, or an error. */
 function* fulfil(orderId: string, serial: string): Steps<boolean> {
   return (
@@ -61,15 +78,19 @@ export const certificateStore = ({ read, write }: Runner, notices: NoticeOptions
 
   /**
    * Stores the signed certificate of a reserved serial, and where the reservation names an order, the order's certificate with it. False, with
-   * nothing stored, where the order has a certificate or an error, or the serial is not waiting for one. Its account is told.
+   * nothing stored, where the order has a certificate or an error, or the serial is not waiting for one. Its account is told. Rejects with badCSR where
+   * the key was blocked meanwhile: who blocks it revokes the certificates that there are, and this would be one more.
    */
   storeCertificate: (serial: string, der: Uint8Array, audit: AuditEntry): Promise<boolean> =>
     write(function* () {
-      const reserved = yield* row<{ order_id: string | null; account_id: string | null }>(
-        'SELECT order_id, account_id FROM certificate WHERE serial = ? AND der IS NULL',
+      const reserved = yield* row<{ order_id: string | null; account_id: string | null; key_id: string }>(
+        'SELECT order_id, account_id, key_id FROM certificate WHERE serial = ? AND der IS NULL',
         serial,
       )
       if (!reserved) return false
+      yield* lockKey(reserved.key_id)
+      if (yield* isBlocked(reserved.key_id))
+        throw new IcaError('badCSR', 'The key of the CSR was blocked meanwhile because it was compromised. Make a new key.')
       if (reserved.order_id !== null && !(yield* fulfil(reserved.order_id, serial))) return false
       const stored = yield* change(
         'UPDATE certificate SET der = ?, fingerprint = ? WHERE serial = ? AND der IS NULL',
@@ -130,21 +151,12 @@ export const certificateStore = ({ read, write }: Runner, notices: NoticeOptions
     }),
 
   /** Whether a subscriber's key (hex SHA-256 of its SubjectPublicKeyInfo) may not be certified any more. */
-  isKeyBlocked: (keyId: string): Promise<boolean> =>
-    read(function* () {
-      return (yield* row('SELECT 1 AS blocked FROM blocked_key WHERE key_id = ?', keyId)) !== undefined
-    }),
+  isKeyBlocked: (keyId: string): Promise<boolean> => read(() => isBlocked(keyId)),
 
   /** Blocks a key for good. Accounts with a valid certificate that has it are told. */
   blockKey: (keyId: string, reason: string, at: number, audit: AuditEntry): Promise<void> =>
     write(function* () {
-      const blocked = yield* change(
-        'INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING',
-        keyId,
-        reason,
-        at,
-      )
-      if (blocked === 0) return
+      if (!(yield* putBlockedKey(keyId, reason, at))) return
       const owners = yield* rows<{ account_id: string }>(
         'SELECT DISTINCT account_id FROM certificate WHERE key_id = ? AND fingerprint IS NOT NULL AND not_after > ? AND account_id IS NOT NULL',
         keyId,

@@ -1,6 +1,7 @@
 /** Revoking: one certificate, all with one key, or thousands; and choosing which. What is made of revocations afterwards is in revocations.ts. */
 import { IcaError } from '../errors.js'
 import { type AuditEntry, type CertificateKind, type CertificateName, type Revocation, type RevocationReason, revocationReasons } from '../model.js'
+import { putBlockedKey } from './certificates.js'
 import { type NoticeOptions, recordAndTell } from './notices.js'
 import { toReason } from './rows.js'
 import { change, lock, type Runner, row, rows, type Steps, type Value } from './sql.js'
@@ -72,12 +73,8 @@ export function* revokeOne(serial: string, revocation: Revocation, blockKey: boo
     revocationReasons[revocation.reason],
   )
   if (revoked === 0) return false
-  if (blockKey) yield* blockKeyFor(certificate.key_id, revocation)
+  if (blockKey) yield* putBlockedKey(certificate.key_id, revocation.reason, revocation.revokedAt)
   return true
-}
-
-function* blockKeyFor(keyId: string, { reason, revokedAt }: Revocation): Steps<void> {
-  yield* change('INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING', keyId, reason, revokedAt)
 }
 
 type CandidateRow = {
@@ -182,7 +179,7 @@ export const revokingStore = ({ read, write }: Runner, notices: NoticeOptions | 
   ): Promise<RevocationCandidate[]> =>
     write(function* () {
       yield* takeRevocationTurn()
-      yield* blockKeyFor(keyId, revocation)
+      yield* putBlockedKey(keyId, revocation.reason, revocation.revokedAt)
       const serials = yield* rows<{ serial: string }>(
         `SELECT c.serial FROM certificate c WHERE c.key_id = ? AND c.fingerprint IS NOT NULL AND c.not_after > ?
            AND NOT EXISTS (SELECT 1 FROM revocation r WHERE r.serial = c.serial)

@@ -12,6 +12,7 @@ const profiles: Profile[] = [
   { ...server, name: 'dns-only', challengeTypes: ['dns-01'] },
   { ...server, name: 'web-only', challengeTypes: ['http-01'] },
   { ...server, name: 'stapled', mustStaple: 'always' },
+  { ...server, name: 'strong', keyKinds: ['P-521'] },
   { ...server, name: 'plain', requestableNameForms: [], mustStaple: 'never', keyKinds: ['P-384'] },
 ]
 
@@ -97,6 +98,15 @@ test('draft-ietf-acme-profiles §4: a profile that stops to accept a challenge s
     Object.assign(app.ica, { profiles: before })
   }
   await leafOf(client, await finalize(client, order, { dns: [name] }))
+})
+
+test('RFC 8555 §7.6: a certificate of every kind of key can be revoked by its key, P-521 by ES512', async () => {
+  const name = newName()
+  const key = newKey('ES512')
+  const order = await finalize(client, await ready([name], { profile: 'strong' }), { dns: [name], key: key.privateKey })
+  const certificate = Buffer.from((await leafOf(client, order)).der).toString('base64url')
+  assert.equal((await client.postByKey(client.directory.revokeCert, { certificate }, key)).status, 200)
+  assert.ok((await app.store.certificateBySerial((await leafOf(client, order)).serial))?.revocation)
 })
 
 test('draft-ietf-acme-profiles §4: the key must be of a kind that the profile has', async () => {

@@ -159,3 +159,25 @@ test('another process knows within a second, and asks for no more than a version
   clock.time += 1000
   assert.deepEqual([await refuses(), versions, reads], [true, 2, 2])
 })
+
+test('a key that is blocked while its order is finalized gets no certificate, and the order says why', async () => {
+  const client = await registered()
+  const key = newKey()
+  const keyId = readPublicKey(key.publicKey.export({ type: 'spki', format: 'der' })).keyId
+  const { lookUpCaa } = app.ica
+  // CAA is asked for after the CSR was judged.
+  app.ica.lookUpCaa = async (name, signal) => {
+    await operator.blockKey(app.ica, keyId, 'a test', who)
+    return lookUpCaa(name, signal)
+  }
+  try {
+    const order = await client.newOrder(['race.example.net'])
+    await proveAll(client, order)
+    const finalized = await finalize(client, order, { dns: ['race.example.net'], key: key.privateKey })
+    assert.deepEqual([finalized.json.status, finalized.json.error.type], ['invalid', 'urn:ietf:params:acme:error:badCSR'])
+    assert.match(finalized.json.error.detail, /blocked meanwhile/)
+    assert.deepEqual(await app.store.certificatesByKey(keyId), [])
+  } finally {
+    app.ica.lookUpCaa = lookUpCaa
+  }
+})

@@ -59,6 +59,14 @@ onEachEngine('certificates', (_, store) => {
     assert.equal(await store().isKeyBlocked(keyId), true)
   })
 
+  test('a key that is blocked between the reservation and the signature gets no certificate', async () => {
+    const reservation = makeReservation()
+    await store().reserveCertificate(reservation)
+    await store().blockKey(reservation.keyId, 'keyCompromise', now, auditEntry())
+    await assert.rejects(store().storeCertificate(reservation.serial, Buffer.from(reservation.serial), auditEntry()), { code: 'badCSR' })
+    assert.equal(await store().certificateBySerial(reservation.serial), null)
+  })
+
   test('keys are blocked once, and not by every revocation', async () => {
     const { serial, keyId } = await addCertificate(store())
     await store().recordRevocation(serial, { revokedAt: now, reason: 'unspecified' }, false, auditEntry())

@@ -61,12 +61,14 @@ onEachEngine('revoking', (_, store) => {
   it('finds compromised keys that are in use', async () => {
     const keyId = hex(32)
     const serial = await certificate({ keyId })
-    await byKey(keyId, serial)
     assert.ok(!(await store().compromisedKeysInUse(0, now, 100)).includes(keyId))
-    await certificate({ keyId })
+    // Blocked alone: nothing revokes what it has.
+    await store().blockKey(keyId, 'keyCompromise', now, auditEntry())
     assert.ok((await store().compromisedKeysInUse(now, now, 100)).includes(keyId))
     assert.ok(!(await store().compromisedKeysInUse(now + 1, now, 100)).includes(keyId))
     assert.ok(!(await store().compromisedKeysInUse(0, now + 1000 * day, 100)).includes(keyId))
+    await byKey(keyId, serial)
+    assert.ok(!(await store().compromisedKeysInUse(0, now, 100)).includes(keyId))
   })
 
   it('selects, and never the CA’s own certificates by a rule', async () => {

@@ -6,13 +6,14 @@ import assert from 'node:assert/strict'
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import type { PublicJwk } from '../../src/model.js'
 
-export type Alg = 'ES256' | 'ES384' | 'RS256' | 'EdDSA'
+export type Alg = 'ES256' | 'ES384' | 'ES512' | 'RS256' | 'EdDSA'
 
 export type SigningKey = { alg: Alg; privateKey: KeyObject; publicKey: KeyObject; jwk: PublicJwk; thumbprint: string }
 
 const generate: Record<Alg, () => { privateKey: KeyObject; publicKey: KeyObject }> = {
   ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
   ES384: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+  ES512: () => generateKeyPairSync('ec', { namedCurve: 'P-521' }),
   RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
   EdDSA: () => generateKeyPairSync('ed25519'),
 }
@@ -25,7 +26,7 @@ export const newKey = (alg: Alg = 'ES256', pair = generate[alg]()): SigningKey =
   return { alg, ...pair, jwk, thumbprint: createHash('sha256').update(JSON.stringify(jwk)).digest('base64url') }
 }
 
-const digests: Record<Alg, string | null> = { ES256: 'sha256', ES384: 'sha384', RS256: 'sha256', EdDSA: null }
+const digests: Record<Alg, string | null> = { ES256: 'sha256', ES384: 'sha384', ES512: 'sha512', RS256: 'sha256', EdDSA: null }
 
 export const b64 = (value: unknown): string => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
