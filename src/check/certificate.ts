@@ -15,6 +15,8 @@ export type Chain = {
   leaf: PeerCertificate
   /** As presented. */
   presented: PeerCertificate[]
+  /** Which of those that were presented (the leaf is 1) can't be read. */
+  unreadable: number[]
   path: Path
   trust: CertificateReport['trust']
 }
@@ -40,21 +42,25 @@ export const readAnchors = (own: readonly Uint8Array[]): Anchors => {
   return { own: own.map((der) => readPeerCertificate(der)), public: systemRoots }
 }
 
-/** A chain with the way up from its leaf; null where a certificate can't be read. `more` are certificates that were found elsewhere. */
+/** A chain with the way up from its leaf; null where the first certificate can't be read, which is the leaf. `more` are certificates that were found elsewhere. */
 export const readChain = (der: readonly Uint8Array[], anchors: Anchors, now: number, more: readonly PeerCertificate[] = []): Chain | null => {
-  let presented: PeerCertificate[]
-  try {
-    presented = der.slice(0, maxRead).map((one) => readPeerCertificate(one))
-  } catch {
-    return null
-  }
+  const unreadable: number[] = []
+  const presented = der.slice(0, maxRead).flatMap((one, index) => {
+    try {
+      return [readPeerCertificate(one)]
+    } catch {
+      unreadable.push(index + 1)
+      return []
+    }
+  })
+  if (unreadable.includes(1)) return null
   // A file may have the leaf anywhere; a server has it first, or its handshake fails.
   const leaf = presented.find(({ isCa }) => !isCa) ?? presented[0]
   if (!leaf) return null
   const candidates = [leaf, ...presented.filter((one) => one !== leaf), ...more]
   const own = buildPath(candidates, anchors.own, now)
   const path = own.anchor ? own : buildPath(candidates, anchors.public, now)
-  return { leaf, presented, path, trust: own.anchor ? 'own' : path.anchor ? 'public' : 'none' }
+  return { leaf, presented, unreadable, path, trust: own.anchor ? 'own' : path.anchor ? 'public' : 'none' }
 }
 
 const date = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ')
@@ -171,6 +177,10 @@ export const judgeChain = (
   judgeKeys(chain, note)
   judgeOrder(chain, note)
   judgeTrust(chain, anchors, note)
+  for (const index of chain.unreadable) {
+    const detail = `Number ${index} of the chain is not valid DER, or has a key of an unknown kind; the others are judged without it.`
+    findings.push(finding('certificate-unreadable', where, detail, 'warning'))
+  }
   return findings
 }
 

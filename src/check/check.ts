@@ -3,7 +3,7 @@ import { toUnicode } from '../idna.js'
 import { withDeadline } from '../validation/deadline.js'
 import { type Anchors, type Chain, describeChain, judgeChain, readAnchors, readChain } from './certificate.js'
 import { describeEndpoint, isServing, judgeEndpoint, nameEndpoint } from './endpoint.js'
-import type { CheckPorts } from './ports.js'
+import { type CheckPorts, fetchOnce } from './ports.js'
 import { type ProbeOptions, probe, type Seen } from './probe.js'
 import { judgeCaa, judgePosh, judgeTlsa } from './publications.js'
 import { type Finding, finding, gather, type Report, verdictOf } from './report.js'
@@ -27,6 +27,9 @@ export type CheckOptions = {
 /** Endpoints beyond are left out: two connections are made to each. */
 const maxEndpoints = 16
 
+/** Chains beyond are judged without asking anybody: a server may show another one at each endpoint, and each may point to a large CRL. */
+const maxAsked = 4
+
 type Role = 'c2s' | 's2s'
 
 /** A chain that was seen, with everything that it was seen at. */
@@ -41,9 +44,7 @@ const collectChains = (all: readonly Seen[], anchors: Anchors, now: number): { s
     const key = Buffer.concat(seen.tls.chain).toString('base64')
     const chain = byContent.get(key)?.chain ?? readChain(seen.tls.chain, anchors, now)
     if (!chain) {
-      findings.push(
-        finding('certificate-unreadable', nameEndpoint(seen.endpoint), 'One of the certificates is not valid DER, or has a key of an unknown kind.'),
-      )
+      findings.push(finding('certificate-unreadable', nameEndpoint(seen.endpoint), 'It is not valid DER, or has a key of an unknown kind.'))
       continue
     }
     const served = byContent.get(key) ?? { chain, seen: [], roles: new Set<Role>() }
@@ -102,11 +103,18 @@ export const checkDomain = async (domain: string, ports: CheckPorts, options: Ch
   const seen = await part(0.45, (signal) => Promise.all(endpoints.map((endpoint) => probe(endpoint, probing, signal))))
   const chains = collectChains(seen, anchors, ports.now())
   findings.push(...seen.flatMap((one) => judgeEndpoint(one, isServed(seen, one.endpoint.role))), ...chains.findings)
+  for (const { chain, roles, seen: at } of chains.served.slice(maxAsked)) {
+    const where = at.map(({ endpoint }) => nameEndpoint(endpoint)).join(', ')
+    findings.push(...judgeChain(chain, domain, roles, anchors, where, ports.now()))
+    findings.push(finding('status-many', where, `The status of ${maxAsked} certificates is asked; this is one more.`))
+  }
+  const once = fetchOnce(ports)
+  const roles = (only ? [only] : (['c2s', 's2s'] as const)).filter((role) => chains.served.some((served) => served.roles.has(role)))
   const asked = await part(0.25, (signal) =>
     Promise.all([
-      ...chains.served.map((served) => judgeServed(served, domain, anchors, targets, ports, signal)),
+      ...chains.served.slice(0, maxAsked).map((served) => judgeServed(served, domain, anchors, targets, once, signal)),
       judgeCaa(domain, options.caaIdentities ?? [], ports, signal),
-      only === 'c2s' || chains.served.length === 0 ? [] : judgePosh(domain, ofPeers(chains.served), ports, signal),
+      ...roles.map((role) => judgePosh(domain, role, chainsOf(chains.served, role), once, signal)),
     ]),
   )
   const all = gather([...findings, ...asked.flat()])
@@ -123,7 +131,7 @@ export const checkDomain = async (domain: string, ports: CheckPorts, options: Ch
   }
 }
 
-const ofPeers = (served: readonly Served[]): Chain[] => served.filter(({ roles }) => roles.has('s2s')).map(({ chain }) => chain)
+const chainsOf = (served: readonly Served[], role: Role): Chain[] => served.filter(({ roles }) => roles.has(role)).map(({ chain }) => chain)
 
 /** Judges a chain that is not served yet, without any network. `keyMatches` is null where the private key is not known. Throws nothing. */
 export const checkChain = (
@@ -139,7 +147,7 @@ export const checkChain = (
   const roles = new Set<Role>(['c2s', 's2s'])
   const findings = chain
     ? judgeChain(chain, domain, roles, anchors, where, now)
-    : [finding('certificate-unreadable', where, 'One of the certificates is not valid DER, or has a key of an unknown kind.')]
+    : [finding('certificate-unreadable', where, 'It is not valid DER, or has a key of an unknown kind.')]
   if (keyMatches === false) findings.push(finding('key-mismatch', where, 'Its public key is another.'))
   const all = gather(findings)
   return {

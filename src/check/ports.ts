@@ -33,6 +33,17 @@ export type CheckPortOptions = {
 
 const getMs = 3_000
 
+/** The same ports for one check: what several certificates point to is fetched once. */
+export const fetchOnce = (ports: CheckPorts): CheckPorts => {
+  const known = new Map<string, Promise<Got>>()
+  const get: CheckPorts['get'] = (url, maxBody, signal) => {
+    const before = known.get(url) ?? ports.get(url, maxBody, signal)
+    known.set(url, before)
+    return before
+  }
+  return { ...ports, get }
+}
+
 /** The resolvers of the system, in the form that ports take. */
 export const systemServers = (): string[] =>
   getServers().map((server) => (server.split(':').length > 2 && !server.startsWith('[') ? `[${server}]` : server))

@@ -34,7 +34,9 @@ export const judgeTlsa = async (
 ): Promise<Finding[]> => {
   const name = `_${port}._tcp.${host}`
   const answer = await ports.dns.query(name, 'TLSA', signal)
-  if (answer.kind !== 'records') return []
+  // Who relies on DANE connects to nobody whose records can't be looked up (RFC 7672 §2.1.2).
+  if (answer.kind === 'failure') return [finding('dns-failed', name, `The look-up of ${name} failed: ${answer.reason}.`, 'warning')]
+  if (answer.kind === 'none') return []
   const good = answer.records.find((record) => isFor(record, chain))
   const said = answer.records.slice(0, 4).map(shown).join('; ')
   const verdict = good ? finding('tlsa-matches', name, `The record is ${shown(good)}`) : finding('tlsa-mismatch', name, `The records are ${said}`)
@@ -48,31 +50,56 @@ export const judgeTlsa = async (
 
 const maxPosh = 16 * 1024
 
-/** The fingerprints of a POSH document by digest (RFC 7711 §3); a string says what is wrong with it. */
-const readPosh = (text: string): Record<string, string>[] | string => {
+type Posh = { fingerprints: Record<string, string>[] } | { url: string } | { wrong: string }
+
+/** The fingerprints of a POSH document by digest, or where they are instead (RFC 7711 §3). */
+const readPosh = (text: string): Posh => {
   let document: unknown
   try {
     document = JSON.parse(text)
   } catch {
-    return 'It is not JSON.'
+    return { wrong: 'It is not JSON.' }
   }
   const { fingerprints, url } = document as { fingerprints?: unknown; url?: unknown }
-  if (typeof url === 'string') return `It refers to ${url.slice(0, 200)}, which was not followed.`
-  if (!Array.isArray(fingerprints) || !fingerprints.every((one) => typeof one === 'object' && one !== null)) return 'It has no list "fingerprints".'
-  return fingerprints as Record<string, string>[]
+  if (typeof url === 'string') {
+    return /^https:\/\//i.test(url) && URL.canParse(url) ? { url } : { wrong: `It refers to ${url.slice(0, 200)}, which is no address with https.` }
+  }
+  if (!Array.isArray(fingerprints) || !fingerprints.every((one) => typeof one === 'object' && one !== null))
+    return { wrong: 'It has no list "fingerprints".' }
+  return { fingerprints: fingerprints as Record<string, string>[] }
 }
 
-/** The findings about /.well-known/posh/xmpp-server.json; none where there is no such document. */
-export const judgePosh = async (domain: string, chains: readonly Chain[], ports: CheckPorts, signal: AbortSignal): Promise<Finding[]> => {
-  const url = `https://${domain}/.well-known/posh/xmpp-server.json`
+/** Follows a document to the one that it refers to, which must not refer to a third. */
+const followPosh = async (first: Posh, ports: CheckPorts, signal: AbortSignal): Promise<Exclude<Posh, { url: string }>> => {
+  if (!('url' in first)) return first
+  const at = first.url.slice(0, 200)
+  const got = await ports.get(first.url, maxPosh, signal)
+  if (!got.ok) return { wrong: `It refers to ${at}: ${got.detail}.` }
+  if (got.status !== 200) return { wrong: `It refers to ${at}, which is answered with the HTTP status ${got.status}.` }
+  const second = readPosh(got.body.toString('utf8'))
+  if ('url' in second) return { wrong: `It refers to ${at}, which refers to another.` }
+  return 'wrong' in second ? { wrong: `It refers to ${at}. ${second.wrong}` } : second
+}
+
+/** The findings about /.well-known/posh/xmpp-server.json, or for clients xmpp-client.json (RFC 7711 §3); none where there is no such document. */
+export const judgePosh = async (
+  domain: string,
+  role: 'c2s' | 's2s',
+  chains: readonly Chain[],
+  ports: CheckPorts,
+  signal: AbortSignal,
+): Promise<Finding[]> => {
+  const url = `https://${domain}/.well-known/posh/xmpp-${role === 's2s' ? 'server' : 'client'}.json`
   const got = await ports.get(url, maxPosh, signal)
   // Many a web server has a page for everything; a document begins with a brace.
   if (!got.ok || got.status !== 200 || !got.body.toString('latin1').trimStart().startsWith('{')) return []
-  const read = readPosh(got.body.toString('utf8'))
-  if (typeof read === 'string') return [finding('posh-invalid', url, read)]
+  const read = await followPosh(readPosh(got.body.toString('utf8')), ports, signal)
+  if ('wrong' in read) return [finding('posh-invalid', url, read.wrong)]
   const digests = { 'sha-256': 'sha256', 'sha-512': 'sha512', 'sha-1': 'sha1' } as const
   const listed = (der: Uint8Array) =>
-    read.some((entry) => Object.entries(digests).some(([name, digest]) => entry[name] !== undefined && entry[name] === hash(digest, der, 'base64')))
+    read.fingerprints.some((entry) =>
+      Object.entries(digests).some(([name, digest]) => entry[name] !== undefined && entry[name] === hash(digest, der, 'base64')),
+    )
   const lacking = chains.filter(({ leaf }) => !listed(leaf.der))
   if (lacking.length === 0) return [finding('posh-matches', url, 'It lists the certificate that is served.')]
   return [finding('posh-mismatch', url, `It does not list the certificate "${lacking[0]?.leaf.subject}" that is served.`)]

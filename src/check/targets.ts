@@ -73,12 +73,14 @@ const createFinder = (domain: string, dns: DnsClient, options: TargetOptions, si
     out.endpoints.push(...found.flat())
   }
 
-  const fallBack = async (service: Service, name: string): Promise<ServiceReport['state']> => {
+  const fallBack = async (service: Service, name: string, authentic: boolean): Promise<ServiceReport['state']> => {
     const { role, fallbackPort } = service
     if (fallbackPort === null) return 'not published'
     const port = options.fallbackPorts?.[role] ?? fallbackPort
     const addresses = await lookUp(domain)
     if (addresses.length > 0) note('srv-missing', name, `${name} has no SRV record, so peers go to ${domain}, port ${port}.`)
+    // That there are no records is signed, too.
+    out.authentic.set(domain, authentic && (out.authentic.get(domain) ?? true))
     await take(service, [{ host: domain, port, priority: 0, weight: 0 }])
     return 'not published'
   }
@@ -104,7 +106,7 @@ const createFinder = (domain: string, dns: DnsClient, options: TargetOptions, si
     out.services.push(report)
     if (answer.kind === 'failure') return note('dns-failed', name, `The look-up of ${name} failed: ${answer.reason}.`)
     if (answer.kind === 'none') {
-      report.state = await fallBack(service, name)
+      report.state = await fallBack(service, name, answer.authentic)
       return
     }
     report.records = answer.records.slice(0, 20).map(({ target, port, priority, weight }) => ({ target: target || '.', port, priority, weight }))

@@ -185,6 +185,7 @@ export const catalogue = {
   'ocsp-failed': ['warning', 'There is no valid OCSP answer', 'The CA’s responder is at fault, or it is not reached.'],
   'crl-good': ['good', 'The certificate is not on its CRL', ''],
   'crl-failed': ['warning', 'There is no valid CRL', 'The CA’s CRL is at fault, or it is not reached.'],
+  'status-many': ['info', 'More certificates than are asked about', ''],
   'status-none': ['info', 'The certificate points to no status', ''],
   'staple-good': ['good', 'A good OCSP answer is stapled', ''],
   'staple-revoked': ['failing', 'The stapled OCSP answer says “revoked”', 'Get a new certificate.'],

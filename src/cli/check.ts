@@ -9,7 +9,7 @@ import { type Level, verdictWords } from '../check/words.js'
 import { toAscii } from '../idna.js'
 import { OperatorError } from '../open.js'
 import { pemDecode } from '../pki/pem.js'
-import { print, printJson, say } from './output.js'
+import { harmless, print, printJson, say } from './output.js'
 
 type Options = {
   json?: true
@@ -86,10 +86,6 @@ const showEndpoint = ({ role, direct, host, address, port, reached, tls, mechani
   const mark = reached ? paint(colours.good, 'ok  ') : paint(colours.info, '-   ')
   return `${mark}  ${role} ${direct ? 'direct TLS' : 'STARTTLS'}  ${host}:${port}  ${address}  ${secure}${sasl}`
 }
-
-/** Text of strangers without what would move the cursor of a terminal or turn text around. */
-const harmless = (found: Report): Report =>
-  JSON.parse(JSON.stringify(found), (_, value) => (typeof value === 'string' ? value.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '?') : value))
 
 const trustWords = { own: 'to the root of the CA', public: 'to a root that systems trust', none: 'to no root that is known here' }
 

@@ -9,7 +9,7 @@ import { findSource } from '../deploy/source.js'
 import { OperatorError } from '../open.js'
 import { poshDocument, poshFiles, tlsaRecords } from '../pki/publishing.js'
 import { wallClock } from '../wall-clock.js'
-import { print, printJson, say } from './output.js'
+import { harmless, print, printJson, say } from './output.js'
 
 type Options = {
   chain?: string
@@ -85,7 +85,7 @@ const run = async (server: string, hookArguments: string[], options: Options): P
     wallClock.now(),
   )
   if (options.json) printJson({ server: kit.name, domains, from: source.from, ...outcome })
-  else tell(kit, domains.join(' and '), outcome)
+  else tell(kit, domains.join(' and '), harmless(outcome))
   if (outcome.result === 'refused' || outcome.result === 'failed') process.exitCode = 1
 }
 

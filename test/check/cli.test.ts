@@ -73,10 +73,13 @@ test('a file is judged before it is installed', async () => {
 })
 
 test('a certificate does not write to the terminal what it likes', async () => {
-  file('evil.pem', pem((await commonNameOnly('\x1b[2J\x1b[31mevil\u202e')).chain))
+  file('evil.pem', pem((await commonNameOnly('\x1b[2J\x1b[31mevil\u202e\x9b')).chain))
   const { stdout } = await run(folder, ['check', '--file', 'evil.pem', '--domain', 'example.test'])
   assert.match(stdout, /\?\[2J\?\[31mevil\?/)
-  assert.ok(!stdout.includes('\x1b') && !stdout.includes('\u202e'))
+  assert.ok(['\x1b', '\x9b', '\u202e'].every((one) => !stdout.includes(one)))
+  const json = await run(folder, ['check', '--file', 'evil.pem', '--domain', 'example.test', '--json'])
+  assert.ok(['\x1b', '\x9b', '\u202e'].every((one) => !json.stdout.includes(one)))
+  assert.match(JSON.parse(json.stdout).certificates[0].chain[0].subject, /evil\u202e\x9b/, 'and yet it is all there')
 })
 
 test('mistakes of the operator are told', async () => {

@@ -11,15 +11,19 @@ import { domain, type Fixture, type Made, publish, run, serving, world } from '.
 const idn = 'xn--bcher-kva.example.test'
 
 /** An HTTPS server whose POSH document lists the given certificates. */
-const startPosh = async (document: (leaf: Uint8Array) => string, leaf: Uint8Array): Promise<number> => {
+const startPosh = async (document: (leaf: Uint8Array, path: string) => string, leaf: Uint8Array): Promise<number> => {
   const { key, cert } = await selfSignedPem(domain)
-  const server = createServer({ key, cert }, (_req, res) => res.end(document(leaf)))
+  const server = createServer({ key, cert }, (req, res) => res.end(document(leaf, req.url ?? '')))
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   after(() => server.close())
   return (server.address() as AddressInfo).port
 }
 
-const posh = (document: (leaf: Uint8Array) => string) => async (): Promise<Made> => {
+/** A document that lists a certificate. */
+const listing = (leaf: Uint8Array): string =>
+  JSON.stringify({ fingerprints: [{ 'sha-256': createHash('sha256').update(leaf).digest('base64') }], expires: 3600 })
+
+const posh = (document: (leaf: Uint8Array, path: string) => string) => async (): Promise<Made> => {
   const made = await serving()()
   const httpsPort = await startPosh(document, made.identity?.chain[0] as Uint8Array)
   return {
@@ -58,9 +62,48 @@ const fixtures: Fixture[] = [
     name: 'POSH that matches',
     expect: [],
     also: ['posh-matches'],
-    make: posh((leaf) => JSON.stringify({ fingerprints: [{ 'sha-256': createHash('sha256').update(leaf).digest('base64') }], expires: 3600 })),
+    make: posh(listing),
   },
   { name: 'POSH of another certificate', expect: ['posh-mismatch'], make: posh(() => '{"fingerprints":[{"sha-256":"AAAA"}],"expires":3600}') },
+  {
+    name: 'POSH for clients of another certificate',
+    expect: ['posh-mismatch'],
+    also: ['posh-matches'],
+    make: async () => {
+      const made = await posh((leaf, path) => (path.endsWith('/xmpp-client.json') ? '{"fingerprints":[],"expires":1}' : listing(leaf)))()
+      const { dns } = made
+      return {
+        ...made,
+        dns: (port) => {
+          dns?.(port)
+          world.dns.set('_xmpp-client._tcp.example.test', 'SRV', at(port))
+        },
+      }
+    },
+  },
+  {
+    name: 'POSH that refers to another document',
+    expect: [],
+    also: ['posh-matches'],
+    make: posh((leaf, path) => (path === '/elsewhere' ? listing(leaf) : `{"url":"https://${domain}/elsewhere","expires":1}`)),
+  },
+  {
+    name: 'POSH that refers to another, which refers to another',
+    expect: ['posh-invalid'],
+    make: posh(() => `{"url":"https://${domain}/elsewhere","expires":1}`),
+  },
+  { name: 'POSH that refers to an address without TLS', expect: ['posh-invalid'], make: posh(() => `{"url":"http://${domain}/x","expires":1}`) },
+  {
+    name: 'TLSA records that cannot be looked up',
+    expect: ['dns-failed'],
+    make: async () => ({
+      ...(await serving()()),
+      dns: (port) => {
+        publish(port)
+        world.dns.misbehave(`_${port}._tcp.xmpp.example.test`, 'SERVFAIL')
+      },
+    }),
+  },
   { name: 'POSH that is none', expect: ['posh-invalid'], make: posh(() => '{"fingerprints":') },
   { name: 'a web page where POSH would be', expect: [], make: posh(() => '<html></html>') },
   {

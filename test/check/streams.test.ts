@@ -74,8 +74,9 @@ const fixtures: Fixture[] = [
     expect: ['tls-failed'],
     make: instead((socket) => {
       socket.on('data', (chunk) => {
-        if (chunk.includes('<starttls')) endless('x'.repeat(8_192), "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")(socket)
+        if (chunk.includes('<starttls')) socket.write("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
         else if (chunk.includes('<stream')) socket.write(`${header}<stream:features>${required}</stream:features>`)
+        else endless('x'.repeat(8_192), '')(socket)
       })
     }),
   },

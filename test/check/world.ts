@@ -109,7 +109,10 @@ const judge = async ({ name: _, domain: of = domain, expect, also = [], make }: 
     answer = made.status ?? (leaf ? await ocsp(leaf, good) : new Uint8Array())
     const { lab = true, httpsPort = 1, totalMs = 10_000, roots = [rootDer], options } = made
     const ports = createCheckPorts({ servers: [world.dns.address], lab, now: () => now, httpsPort, dnsTryMs: 300 })
+    const started = performance.now()
     const report = await checkDomain(of, ports, { roots, totalMs, ...options })
+    const took = performance.now() - started
+    assert.ok(took <= totalMs + 1_000, `${took} ms of ${totalMs}`)
     const said = report.findings.map(({ id, level, where, detail }) => `${level} ${id} @ ${where}: ${detail}`).join('\n')
     assert.deepEqual(complaints(report), [...expect].sort(), said)
     for (const id of also) assert.ok(said.includes(` ${id} @`), `${id} in\n${said}`)
