@@ -1,6 +1,7 @@
 import { useJson } from '../shell/fetch.js'
 import { text } from '../text/en.js'
 import { Copy } from '../ui/copy.js'
+import { DomainName } from '../ui/domain-name.js'
 import { Download } from '../ui/download.js'
 import { Fingerprint } from '../ui/fingerprint.js'
 import { Names } from '../ui/names.js'
@@ -43,11 +44,16 @@ const Standing = ({ certificate: { status, revocation, notAfter } }: { certifica
   return <Notice kind="good" title={t.statusLong.good} />
 }
 
+/** What its owner calls it: the common name, where it has one. */
+const titleOf = ({ subject, names, serial }: Certificate): string => /^CN=([^,]+)$/.exec(subject)?.[1] ?? names[0]?.value ?? serial
+
 const Details = ({ certificate }: { certificate: Certificate }) => {
   const { serial, names, notBefore, notAfter, profile, subject, issuer, issuedAt, fingerprint, pem } = certificate
   return (
     <>
-      <h1>{names[0]?.value ?? subject}</h1>
+      <h1>
+        <DomainName name={titleOf(certificate)} />
+      </h1>
       <Standing certificate={certificate} />
       <dl class="facts">
         <dt>{t.names}</dt>

@@ -142,7 +142,7 @@ export const KeyStep = ({ facts, draft, go, client }: StepProps) => {
             />
           </Field>
         )}
-        <p>
+        <p class="check">
           <label>
             <input
               type="checkbox"

@@ -49,7 +49,7 @@ type CheckProps = {
 
 /** A check box or radio button with its name and what to know of it. */
 export const Check = ({ name, value, label, hint, checked, disabled = false, type = 'checkbox', onChange }: CheckProps) => (
-  <p>
+  <p class="check">
     <label>
       <input
         type={type}

@@ -7,6 +7,7 @@ import type { AuthorizationResource } from '../acme/resources.js'
 import { navigate } from '../shell/router.js'
 import { forgetDraft, readAccount, saveCertificate } from '../store.js'
 import { requestText as text } from '../text/en-request.js'
+import { DomainName } from '../ui/domain-name.js'
 import { Mark, Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
 import { type Draft, type Method, startOver, withoutKey } from './draft.js'
@@ -202,7 +203,7 @@ const Authorization = ({ draft, go, client, account, authorization, look, restar
     return (
       <section>
         <h2>
-          <Mark kind="good" /> {name}
+          <Mark kind="good" /> <DomainName name={name} />
         </h2>
         <p>{text.proof.valid}</p>
       </section>
@@ -230,7 +231,9 @@ const Authorization = ({ draft, go, client, account, authorization, look, restar
   }
   return (
     <section>
-      <h2>{name}</h2>
+      <h2>
+        <DomainName name={name} />
+      </h2>
       {challenges.length > 1 && (
         <fieldset disabled={processing !== undefined}>
           <legend>{text.proof.how(name)}</legend>

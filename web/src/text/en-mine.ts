@@ -64,7 +64,7 @@ export const mineText = {
     keyHelp: 'PEM, from -----BEGIN PRIVATE KEY----- on. Paste it, or choose its file.',
     certificate: 'Certificate',
     certificateHelp: 'PEM, from -----BEGIN CERTIFICATE----- on. Paste it, or choose its file.',
-    file: 'Choose a file',
+    file: 'Or its file:',
     fileTaken: (name: string) => `Taken: ${name}`,
     fileTooLarge: (name: string) => `${name} is too large to be a key or certificate. Choose another file.`,
     submit: 'Revoke and block the key',

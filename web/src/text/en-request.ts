@@ -1,6 +1,6 @@
 /** The texts of the form and of My certificates, beside those of en.ts and under the same rules. */
 
-const moment = new Intl.DateTimeFormat('en', {
+const moment = new Intl.DateTimeFormat('en-GB', {
   year: 'numeric',
   month: 'long',
   day: 'numeric',
@@ -9,8 +9,8 @@ const moment = new Intl.DateTimeFormat('en', {
   hour12: false,
   timeZoneName: 'short',
 })
-const clock = new Intl.DateTimeFormat('en', { timeStyle: 'medium' })
-const day = new Intl.DateTimeFormat('en', { dateStyle: 'long' })
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
+const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long' })
 
 export type RequestText = typeof requestText
 
@@ -98,7 +98,7 @@ export const requestText = {
     csrHelp: 'Made by your server or by openssl. The key stays where it is.',
     csrLabel: 'Certificate request',
     csrPaste: 'Paste it, from -----BEGIN CERTIFICATE REQUEST----- on, or choose or drop the file.',
-    csrFile: 'Choose a file',
+    csrFile: 'Or its file:',
     csrNone: 'This is not a certificate request. It begins with -----BEGIN CERTIFICATE REQUEST-----.',
     csrEmpty: 'Paste or choose the certificate request.',
     csrIsKey: 'This is a private key. Keep it to yourself: what is needed is the request that was made with it. Nothing was sent.',

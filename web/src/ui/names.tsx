@@ -2,9 +2,13 @@ import { text } from '../text/en.js'
 
 export type Name = { form: string; value: string }
 
-/** The names of a certificate by form, in the order in which the forms first come. */
+/** Those that everybody knows come first. */
+const order = ['dNSName', 'SRVName', 'XmppAddr']
+const rankOf = (form: string): number => (order.includes(form) ? order.indexOf(form) : order.length)
+
+/** The names of a certificate by form. */
 export const Names = ({ names }: { names: Name[] }) => {
-  const forms = [...new Set(names.map(({ form }) => form))]
+  const forms = [...new Set(names.map(({ form }) => form))].sort((a, b) => rankOf(a) - rankOf(b))
   return (
     <dl class="names">
       {forms.map((form) => (
