@@ -5,6 +5,7 @@ import type { Facts } from './api/facts.js'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
 import { type ConfirmHandler, createConfirmHandler } from './confirm/handler.js'
+import { IcaError } from './errors.js'
 import { createAddressBook } from './issuance/addresses.js'
 import { CONCURRENT_CAA } from './issuance/caa.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
@@ -16,6 +17,7 @@ import { createPolicies } from './issuance/policies.js'
 import { createResponders, type Responders } from './issuance/responder.js'
 import { createValidationQueue, type ValidationQueue } from './issuance/validation-queue.js'
 import { createSealer } from './keystore/seal.js'
+import { chainsThrough } from './keystore-cross.js'
 import type { Keystore } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
@@ -139,7 +141,12 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation'], on
     store,
     metrics: meter,
     issuer: intermediate,
-    chainsOf: (issuerId) => [(issuers.find(({ id }) => id === issuerId) ?? intermediate).chain],
+    chainsOf: (issuerId) => {
+      const chains = chainsThrough(keystore, issuerId)
+      if (!chains) throw new IcaError('notFound', `The intermediate ${issuerId} is not among the keys of this CA any more, and neither is its chain.`)
+      return chains
+    },
+    issuerUrl: (issuerId) => statusUrls(config, issuerId, null).caIssuers,
     profiles: config.profiles,
     defaultProfile: config.defaultProfile,
     validators: [http01(ports), dns01(ports), tlsAlpn01(ports), dnsAccount01(ports), dnsPersist01({ ...persist, resolver: ports.resolver })],

@@ -1,20 +1,18 @@
 /** The CA's keys on disk: opening them with every check, and making them without ever touching what is there. What the folder may hold: keystore/inventory.ts. */
 import { type KeyObject, randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { makePrivateFolder, writeNewFile } from './files.js'
 import { files, type Inventory, permissionFault, retiredFolder, takeInventory, usersFolder } from './keystore/inventory.js'
+import { type CrossChain, openCross } from './keystore-cross.js'
+import { about, KeystoreError, readPem, readText } from './keystore-files.js'
 import { finishInstall } from './keystore-install.js'
 import type { Issuer } from './pki/certificate.js'
 import type { Clientele } from './pki/hierarchy.js'
 import { readIssuer } from './pki/issuer.js'
 import { nodeSigner, type PublicKeyInfo } from './pki/keys.js'
-import { pemDecode } from './pki/pem.js'
 import { decryptPrivateKey } from './pki/private-keys.js'
 import { issuerId, readCertificate } from './pki/read-certificate.js'
-
-/** Something about the keys that an operator must put right; one sentence or several, with the file's name. */
-export class KeystoreError extends Error {}
 
 /** A CA of one clientele: a root and what it has signed. */
 export type CaKeys = {
@@ -25,6 +23,8 @@ export type CaKeys = {
   root: { id: string; certificate: Uint8Array; publicKey: PublicKeyInfo; notAfter: number; commonName: string; issuer: Issuer | null }
   /** Intermediates that have been followed and whose certificates may still be valid; newest first. */
   retired: Issuer[]
+  /** Ways to other roots. */
+  cross: CrossChain[]
   /** What an operator should know although the start goes on. */
   notes: string[]
 }
@@ -33,24 +33,6 @@ export type CaKeys = {
 export type Keystore = CaKeys & { users: CaKeys | null }
 
 const year = 365 * 86_400_000
-
-const read = (file: string): string => {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new KeystoreError(`${file} cannot be read: ${(error as Error).message}`)
-  }
-}
-
-/** Does `work` and puts the file's name before what it complains of. */
-const about = <T>(file: string, work: () => T): T => {
-  try {
-    return work()
-  } catch (error) {
-    if (error instanceof KeystoreError) throw error
-    throw new KeystoreError(`${file}: ${(error as Error).message}`)
-  }
-}
 
 const checkMode = (file: string, kind: 'folder' | 'key' | 'passphrase'): void => {
   const fault = permissionFault(file, statSync(file).mode, kind)
@@ -96,7 +78,7 @@ export const readPassphrase = (
     }
   }
   checkMode(file, 'passphrase')
-  const passphrase = read(file).split(/\r?\n/, 1)[0] ?? ''
+  const passphrase = readText(file).split(/\r?\n/, 1)[0] ?? ''
   if (passphrase === '') throw new KeystoreError(`${file} is empty: its first line must be the passphrase of the CA keys.`)
   return { passphrase, generated: passphraseFile === null, file }
 }
@@ -105,11 +87,8 @@ export const readPassphrase = (
 export const openKey = (folder: string, name: string, passphrase: string): KeyObject => {
   const file = path.join(folder, name)
   checkMode(file, 'key')
-  return about(file, () => decryptPrivateKey(read(file), passphrase))
+  return about(file, () => decryptPrivateKey(readText(file), passphrase))
 }
-
-/** The certificates in a PEM file of the folder. */
-export const readPem = (file: string): Uint8Array[] => about(file, () => pemDecode('CERTIFICATE', read(file)))
 
 /** Why a folder is not a usable CA, and what to do; null for one that is. */
 export const explainInventory = (folder: string, inventory: Inventory): string | null => {
@@ -192,6 +171,7 @@ const openCa = (folder: string, passphrase: string, now: number, clientele: Clie
       issuer: rootIssuer,
     },
     retired,
+    cross: openCross(folder, { intermediate, retired, root: { certificate: root, publicKey: rootInfo.publicKey } }, now, notes),
     notes,
   }
 }

@@ -11,7 +11,7 @@ import { readBase64url } from './decode.js'
 export const certificate: AccountHandler = async ({ ica, urls }, request) => {
   requireRead(request)
   const { serial = '', chain: asked = '0' } = request.params
-  const chains = await certificateChains(ica, request.account, serial)
+  const { chains, issuerUrl } = await certificateChains(ica, request.account, serial)
   const number = /^[1-9]\d?$/.test(asked) ? Number(asked) : 0
   const chain = chains[number]
   if (!chain || (number === 0 && request.params.chain !== undefined)) throw new IcaError('notFound', 'There is no such chain of this certificate.')
@@ -20,7 +20,7 @@ export const certificate: AccountHandler = async ({ ica, urls }, request) => {
     // One certificate can't bring its chain along: §7.4.2 has "up" say where it is.
     return {
       content: { type: 'application/pkix-cert', body: chain[0] as Uint8Array },
-      links: [...links, { rel: 'up', url: ica.statusUrls(0).caIssuers }],
+      links: [...links, { rel: 'up', url: issuerUrl }],
     }
   }
   const pem = chain.map((der) => pemEncode('CERTIFICATE', der)).join('')

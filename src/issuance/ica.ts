@@ -61,8 +61,10 @@ export type Ica = {
   metrics: Metrics
   /** The intermediate that signs leaves. */
   issuer: Issuer
-  /** What follows a leaf of this issuer, issuer first, root left out; the first is the default, the others become `alternate` links. */
+  /** What follows a leaf of this issuer, issuer first, root left out; the first is the default, the others become `alternate` links. Throws notFound for an issuer that is none of this CA any more. */
   chainsOf(issuerId: string): Uint8Array[][]
+  /** Where the certificate of an issuer of this CA is published. */
+  issuerUrl(issuerId: string): string
   profiles: ReadonlyMap<string, Profile>
   defaultProfile: string
   validators: readonly Validator[]

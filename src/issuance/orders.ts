@@ -173,9 +173,13 @@ export const resumeOrders = async (ica: Ica, claimedBefore: number): Promise<num
   return stalled.length
 }
 
-/** Every chain of a certificate that this account ordered, leaf first; the first is the default (RFC 8555 §7.4.2). Throws notFound. */
-export const certificateChains = async (ica: Ica, account: Account, serial: string): Promise<Uint8Array[][]> => {
+/**
+ * Every chain of a certificate that this account ordered, leaf first; the first is the default (RFC 8555 §7.4.2). And where its issuer's certificate is published. Throws
+ * notFound.
+ */
+export const certificateChains = async (ica: Ica, account: Account, serial: string): Promise<{ chains: Uint8Array[][]; issuerUrl: string }> => {
   const certificate = await ica.store.certificateBySerial(serial)
   if (!certificate || certificate.accountId !== account.id) throw new IcaError('notFound', 'This account has no such certificate.')
-  return ica.chainsOf(certificate.issuerId).map((chain) => [certificate.der, ...chain])
+  const { der, issuerId } = certificate
+  return { chains: ica.chainsOf(issuerId).map((chain) => [der, ...chain]), issuerUrl: ica.issuerUrl(issuerId) }
 }

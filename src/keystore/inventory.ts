@@ -19,6 +19,9 @@ export const next = { key: 'next.key', request: 'next.csr' } as const
  */
 export const retiredFolder = 'retired'
 
+/** The folder of cross-certificates, `<any name>.pem` each: what other roots have signed for this root or an intermediate of it. Nothing in it is secret. */
+export const crossFolder = 'cross'
+
 /** The folder of the user CA, which has the same files as this one: another root, whose intermediate signs certificates of users and nothing else. */
 export const usersFolder = 'users'
 

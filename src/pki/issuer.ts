@@ -54,7 +54,7 @@ export const checkIssuerCertificate = (
 }
 
 /** Throws malformed unless each certificate of `chain` is signed by the next, all are valid CA certificates at `now`, and the last signed itself: the root. */
-const checkChain = (chain: CertificateInfo[], now: number): void => {
+export const checkChain = (chain: CertificateInfo[], now: number): void => {
   chain.forEach((certificate, position) => {
     checkCa(certificate, position === chain.length - 1)
     checkTimes(certificate, now)

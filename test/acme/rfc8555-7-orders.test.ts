@@ -334,10 +334,14 @@ test('RFC 8555 §7.4.2: other chains of the same certificate are alternates, eac
 
 test('RFC 8555 §7.4.2: the leaf alone as application/pkix-cert for who prefers that, with its issuer as "up"', async () => {
   const { certificate } = await issue([newName()])
+  const { issuer } = app.ica
+  // Another intermediate signs by now.
+  app.ica.issuer = { ...issuer, id: 'f00f00f00f00f00f' }
   const reply = await client.post(certificate, undefined, { headers: { accept: 'application/pkix-cert' } })
+  app.ica.issuer = issuer
   assert.deepEqual(
     [reply.status, reply.headers.get('content-type'), reply.links.up],
-    [200, 'application/pkix-cert', [app.ica.statusUrls(0).caIssuers]],
+    [200, 'application/pkix-cert', [app.ica.issuerUrl(app.ica.issuer.id)]],
   )
   for (const accept of ['*/*', 'application/pem-certificate-chain', 'application/pem-certificate-chain, application/pkix-cert;q=0.5', 'text/html']) {
     const pem = await client.post(certificate, undefined, { headers: { accept } })

@@ -132,6 +132,7 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
     metrics: { count() {} },
     issuer,
     chainsOf: () => chains,
+    issuerUrl: (issuerId) => `${local}/ca/${issuerId}.cer`,
     profiles: new Map([...builtinProfiles, ...(options.profiles ?? [])].map((profile) => [profile.name, profile])),
     defaultProfile: 'xmpp-server',
     validators: options.validators?.(base, clock) ?? validators(played),
