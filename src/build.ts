@@ -230,7 +230,7 @@ export const buildCa = (
   const serviceKeys = openServiceKeys(config.dataFolder, passphrase, log)
   const issuers = statusIssuers(keystore).map((issuer) => ({
     ...issuer,
-    responders: respondersOf(core, issuer, serviceKeys, () => ocsp.clear()),
+    responders: respondersOf(core, issuer, serviceKeys, () => ocsp.outdate()),
   }))
   const responders = togetherWithFirst(issuers.map((issuer) => issuer.responders))
   const ocsp = createOcspService({ clock, log, store, issuers })

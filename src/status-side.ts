@@ -64,7 +64,7 @@ const buildSide = ({ log, store, serviceKeys }: Deps, known: Known[], shards: nu
     const ski = certificate.ski ?? certificate.publicKey.ski
     const keys = serviceKeys.respondersOf({ ski })
     const issuer = { id, certificate: certificate.der, notAfter: certificate.notAfter }
-    const responders = createResponders({ clock, log, issuer, issuing: null, keys, onReplaced: () => ocsp.clear() })
+    const responders = createResponders({ clock, log, issuer, issuing: null, keys, onReplaced: () => ocsp.outdate() })
     return { id, subject: certificate.subject, publicKey: certificate.publicKey, responders }
   })
   const ocsp = createOcspService({ clock, log, store, issuers })

@@ -92,7 +92,7 @@ const listsOf = (source: CrlSource): List[] =>
 
 /**
  * One node makes the lists at a time. Numbers and entries are right without that (they come from the database, in one sequence); it keeps two nodes from making
- * the same list twice. So clocks that differ do no harm, and a node that dies is followed by another when its time is up.
+ * the same list twice. So a lease that is lost does no harm, and a node that dies is followed by another when its time is up.
  */
 const leaseName = 'crl'
 const leaseMs = 30_000
@@ -116,17 +116,24 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
     return done
   }
 
-  const acquire = (): Promise<boolean> => {
-    const now = clock.now()
-    return store.acquireLease(leaseName, holder, now, now + leaseMs)
+  const acquire = (): Promise<boolean> => store.acquireLease(leaseName, holder, clock.now(), leaseMs)
+
+  /** Waits where another process has the lease. */
+  const acquireInTime = async (): Promise<void> => {
+    for (let tries = 1; !(await acquire()); tries++) {
+      if (tries === patience.tries)
+        throw new IcaError('conflict', 'Another process has been publishing CRLs for a minute. Try again when it is done.')
+      await sleep(patience.pauseMs)
+    }
   }
 
   const refresh = async (): Promise<void> => {
-    const last = lists.some(({ wanted }) => wanted === null) ? await store.lastRevocation() : 0
+    const last = await store.lastRevocation()
     const known = new Map((await store.crlFacts()).map((crl) => [`${crl.issuerId}/${crl.shard}`, crl]))
     for (const list of lists) {
       list.current = known.get(`${list.source.issuer.id}/${list.shard}`) ?? null
-      list.wanted ??= last
+      // Less than was told of where an older database was restored.
+      list.wanted = Math.min(list.wanted ?? last, last)
     }
   }
 
@@ -203,16 +210,13 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
   }
 
   const publishAll = async (): Promise<void> => {
-    for (let tries = 1; !(await acquire()); tries++) {
-      if (tries === patience.tries)
-        throw new IcaError('conflict', 'Another process has been publishing CRLs for a minute. Try again when it is done.')
-      await sleep(patience.pauseMs)
-    }
+    await acquireInTime()
     try {
       await refresh()
       for (const [done, list] of lists.entries()) {
         deps.onProgress?.(done, lists.length)
-        await acquire()
+        // It may have been lost while the one before was made.
+        await acquireInTime()
         await publish(list)
       }
     } finally {
@@ -252,7 +256,8 @@ const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, se
   const keepFrom = current ? current.thisUpdate - settings.republishMs : 0
   // Before the entries are read: what is revoked from here on may or may not be among them.
   const revocationSeq = await store.lastRevocation()
-  const number = await store.nextCrlNumber(issuerId, shard)
+  // Seconds since the epoch, so that numbers go on growing where an older database was restored, which knows nothing of those that were used since.
+  const number = await store.nextCrlNumber(issuerId, shard, BigInt(thisUpdate / 1000))
   const counter = { entries: 0 }
   const entries = counting(store.revokedEntries(issuerId, shard, keepFrom), counter)
   const distributionPoint = shard === null ? null : source.shardUrl(shard)

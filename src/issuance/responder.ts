@@ -34,7 +34,7 @@ export type RespondersDeps = {
   /** What is needed to make a new generation; null in a process without the CA's key, which only loads what others have made. */
   issuing: { issuer: Issuer; store: Pick<Store, 'reserveCertificate' | 'storeCertificate'> } | null
   keys: ResponderKeys
-  /** Told when answers are signed by another one than before, so that those of the old one are not given out any longer than they have to. */
+  /** Told when answers are signed by another one than before, so that those of the old one are not given out for longer than there is need. */
   onReplaced?(): void
   /** Of a new certificate. */
   lifetimeMs?: number

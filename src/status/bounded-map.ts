@@ -4,6 +4,7 @@ export type BoundedMap<V> = {
   set(key: string, value: V): void
   delete(key: string): void
   clear(): void
+  values(): Iterable<V>
   size(): number
 }
 
@@ -42,6 +43,10 @@ export const createBoundedMap = <V>(limit: number): BoundedMap<V> => {
     clear: () => {
       young = new Map()
       old = new Map()
+    },
+    *values() {
+      yield* young.values()
+      yield* old.values()
     },
     size: () => young.size + old.size,
   }

@@ -76,11 +76,11 @@ export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf =>
   }
 }
 
-/** The number names the octets: it is never used twice for one list. */
+/** The octets are named by the number and by their end, which is of the signature over them: no number is used twice, but a restored database may not know of one that was. */
 const resourceOf = ({ issuerId, shard, number, thisUpdate, nextUpdate, der }: CrlRow): Resource => ({
   body: der,
   contentType: 'application/pkix-crl',
-  etag: `"${issuerId}-${shard ?? 'all'}-${number}"`,
+  etag: `"${issuerId}-${shard ?? 'all'}-${number}-${Buffer.from(der.subarray(-16)).toString('hex')}"`,
   lastModified: thisUpdate,
   expires: nextUpdate,
   maxAge,

@@ -48,6 +48,8 @@ export type OcspService = {
   invalidate(issuerId: string, serial: string): void
   /** Drops everything that is held. */
   clear(): void
+  /** What is held is from now on only given to a client where a new answer can't be made. Call it when answers are signed by another responder. */
+  outdate(): void
   counts: Readonly<OcspCounts>
   /** The number of answers in memory. */
   size(): number
@@ -220,6 +222,10 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
       statuses.clear()
       for (const key of memory.flights.keys()) memory.outdated.add(key)
       memory.held.clear()
+    },
+    outdate: () => {
+      for (const key of memory.flights.keys()) memory.outdated.add(key)
+      for (const { shared } of memory.held.values()) if (shared) Object.assign(shared, { refreshAt: 0, staleAt: 0 })
     },
     counts,
     size: memory.held.size,

@@ -1,6 +1,7 @@
 /**
  * Follows the revocations of all processes and nodes through the database, in the sequence in which they became visible, so that none is missed: not by a node that
- * was away for a while, and not because a message was lost.
+ * was away for a while, and not because a message was lost. Where the database is no longer the one that was followed (an older backup was restored, or a standby that was
+ * behind took over), it begins anew.
  */
 import type { Log } from '../log.js'
 
@@ -16,12 +17,15 @@ export type RevocationFeedDeps = {
     revokedSince(seq: number, limit: number): Promise<RevocationEvent[]>
   }
   onRevoked(event: RevocationEvent): void
-  /** Called when the feed begins: what was answered before could be out of date. */
+  /** Called when the feed begins, also anew: what was answered before could be out of date. */
   onBegin(): void
 }
 
 export type RevocationFeed = {
-  /** Tells of everything new. Call it every second or two, and after a revocation in this process. Never rejects: what failed is told of at the next call. */
+  /**
+   * Tells of everything that was revoked before the call. Call it every second or two, and where a revocation is known of. Never rejects: what failed is told of at the
+   * next call.
+   */
   poll(): Promise<void>
   /** The number of the last revocation that was told of; null before the first successful poll. For metrics. */
   position(): number | null
@@ -32,45 +36,64 @@ export type RevocationFeed = {
 const batchSize = 1000
 
 export const createRevocationFeed = ({ log, store, onRevoked, onBegin }: RevocationFeedDeps): RevocationFeed => {
-  let position: number | null = null
+  /** Null before the first poll; without a serial where nothing is revoked yet. */
+  let last: { seq: number; serial?: string } | null = null
   let running: Promise<void> | null = null
+  let next: Promise<void> | null = null
   let failing = false
+  const position = (): number | null => last?.seq ?? null
+
+  const begin = async (): Promise<void> => {
+    const seq = await store.lastRevocation()
+    const [found] = seq === 0 ? [] : await store.revokedSince(seq - 1, 1)
+    last = found ?? { seq }
+    onBegin()
+  }
 
   const advance = async (): Promise<void> => {
-    if (position === null) {
-      position = await store.lastRevocation()
-      onBegin()
-      return
-    }
+    if (!last) return begin()
     for (;;) {
-      const events = await store.revokedSince(position, batchSize)
-      for (const event of events) {
-        onRevoked(event)
-        position = event.seq
+      // With the last one that is known: nothing is ever deleted, so where it is another this is another past.
+      const known: number = last.serial === undefined ? 0 : 1
+      const events = await store.revokedSince(last.seq - known, batchSize + known)
+      if (known > 0 && events[0]?.serial !== last.serial) {
+        log.warn({ position: last.seq }, 'the database has another past than before, as after a restore: revocations are followed anew')
+        return begin()
       }
-      if (events.length < batchSize) return
+      for (const event of events.slice(known)) {
+        onRevoked(event)
+        last = event
+      }
+      if (events.length < batchSize + known) return
     }
   }
 
   const poll = async (): Promise<void> => {
     try {
       await advance()
-      if (failing) log.info({ position }, 'revocations can be followed again')
+      if (failing) log.info({ position: position() }, 'revocations can be followed again')
       failing = false
     } catch (err) {
-      if (!failing) log.error({ err, position }, 'revocations by other processes can’t be followed; trying again')
+      if (!failing) log.error({ err, position: position() }, 'revocations by other processes can’t be followed; trying again')
       failing = true
     }
   }
 
   return {
     poll: () => {
-      running ??= poll().finally(() => {
-        running = null
-      })
-      return running
+      const run = (): Promise<void> => {
+        next = null
+        running = poll().finally(() => {
+          running = null
+        })
+        return running
+      }
+      // One that runs may have read already what it tells of.
+      if (!running) return run()
+      next ??= running.then(run)
+      return next
     },
-    position: () => position,
-    isFollowing: () => position !== null && !failing,
+    position,
+    isFollowing: () => last !== null && !failing,
   }
 }

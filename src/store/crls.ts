@@ -156,13 +156,15 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
   }
 
   return {
-    /** A number greater than every one handed out before for this CRL, stored before it is returned (RFC 5280 §5.2.3). */
-    nextCrlNumber: (issuerId: string, shard: number | null): Promise<bigint> =>
+    /** A number greater than every one handed out before for this CRL, and no less than `atLeast`, stored before it is returned (RFC 5280 §5.2.3). */
+    nextCrlNumber: (issuerId: string, shard: number | null, atLeast = 1n): Promise<bigint> =>
       writeOne(function* () {
         const next = yield* row<{ number: number }>(
-          `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, 1)
-           ON CONFLICT (issuer_id, shard) DO UPDATE SET number = crl_number.number + 1 RETURNING number`,
+          `INSERT INTO crl_number (issuer_id, shard, number) VALUES (?, ?, ?)
+           ON CONFLICT (issuer_id, shard) DO UPDATE
+             SET number = CASE WHEN crl_number.number >= excluded.number THEN crl_number.number + 1 ELSE excluded.number END RETURNING number`,
           ...keyOf({ issuerId, shard }),
+          atLeast,
         )
         return BigInt((next as { number: number }).number)
       }),

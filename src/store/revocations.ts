@@ -9,10 +9,13 @@ export type RevocationEvent = RevokedEntry & { seq: number; issuerId: string; cr
 
 const entriesPerBatch = 1000
 
+/** Milliseconds since the epoch by PostgreSQL's clock. */
+const databaseTime = `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`
+
 type EntryRow = { serial: string; revoked_at: number; reason: number }
 const toEntry = (r: EntryRow): RevokedEntry => ({ serial: r.serial, revokedAt: r.revoked_at, reason: toReason(r.reason) })
 
-export const revocationStore = ({ read, writeOne }: Runner) => ({
+export const revocationStore = ({ engine, read, writeOne }: Runner) => ({
   /** Whether a serial of an issuer is revoked; also one that is known only from an imported CRL. */
   revocationOf: (issuerId: string, serial: string): Promise<Revocation | null> =>
     read(function* () {
@@ -63,17 +66,23 @@ export const revocationStore = ({ read, writeOne }: Runner) => ({
     }
   },
 
-  /** Takes a lease until `until`, or prolongs one's own; false where somebody else has it at `now`. */
-  acquireLease: (name: string, holder: string, now: number, until: number): Promise<boolean> =>
+  /**
+   * Takes a lease for `forMs`, or prolongs one's own; false where somebody else has it. The time is the database's where nodes share one, because their clocks differ; `now`
+   * counts on SQLite, which is of one machine.
+   */
+  acquireLease: (name: string, holder: string, now: number, forMs: number): Promise<boolean> =>
     writeOne(function* () {
+      const [time, values] = engine === 'postgresql' ? [databaseTime, []] : ['?', [now]]
       return (
         (yield* change(
-          `INSERT INTO lease (name, holder, expires_at) VALUES (?, ?, ?)
-           ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at WHERE lease.holder = excluded.holder OR lease.expires_at <= ?`,
+          `INSERT INTO lease (name, holder, expires_at) VALUES (?, ?, ${time} + ?)
+           ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+             WHERE lease.holder = excluded.holder OR lease.expires_at <= ${time}`,
           name,
           holder,
-          until,
-          now,
+          ...values,
+          forMs,
+          ...values,
         )) === 1
       )
     }),

@@ -152,7 +152,8 @@ describe('commands', () => {
     const published = await command('crl', '--json', '--out', out)
     assert.equal(published.code, 0, published.stderr)
     for (const { name, state, number } of json(published.stdout)) {
-      assert.deepEqual([state, number], ['current', 1])
+      assert.equal(state, 'current')
+      assert.ok(number > 1_700_000_000, 'the seconds since the epoch at least')
       assert.ok(statSync(path.join(out, `${name}.crl`)).size > 0)
     }
     const root = path.join(folder, 'ca-keys/root.pem')

@@ -234,17 +234,7 @@ describe('certificates of users', { timeout: 300_000 }, () => {
     for (const name of ['root.key', 'root.pem']) cpSync(users(name), path.join(medium, 'ca-keys', name))
     rmSync(users('root.key'))
     const there = { ...environment, ICA_KEY_PASSPHRASE_FILE: file('data', 'ca-keys.passphrase') }
-    // Its own database counts from one again; the CA has published before.
-    const numbered = await openStore({ url: `file:${file('data', 'ica.db')}`, log: silent })
-    const id = readCertificate(pemDecode('CERTIFICATE', readFileSync(users('root.pem'), 'utf8'))[0] as Uint8Array)
-    const before = await numbered.currentCrl(
-      Buffer.from(id.ski ?? [])
-        .toString('hex')
-        .slice(0, 16),
-      null,
-    )
-    await numbered.close()
-    for (let n = 0n; n <= (before?.number ?? 0n); n++) assert.equal((await run(medium, ['crl', '--out', 'lists'], there)).code, 0)
+    assert.equal((await run(medium, ['crl', '--out', 'lists'], there)).code, 0)
     const imported = await run(folder, ['crl', '--import', path.join(medium, 'lists', 'root.crl')], environment)
     assert.equal(imported.code, 0, imported.stderr)
     assert.match(imported.stderr, /Imported/)

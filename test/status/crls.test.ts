@@ -177,6 +177,40 @@ describe('the CRL publisher', () => {
     assert.equal(publisher.states()[0]?.number, 9n)
   })
 
+  it('goes on with higher numbers, and is at rest, where an older database was restored', async () => {
+    const store = testStore()
+    const asked: (bigint | undefined)[] = []
+    const nextCrlNumber: typeof store.nextCrlNumber = (issuerId, shard, atLeast) => {
+      asked.push(atLeast)
+      return store.nextCrlNumber(issuerId, shard)
+    }
+    const { clock, published, publisher } = setUp({ store: { ...store, nextCrlNumber } }, store)
+    const revoke = (): void => store.revoke(store.issue(intermediate.id), revocation)
+    revoke()
+    revoke()
+    await publisher.publishDue()
+    assert.deepEqual(asked, Array(4).fill(BigInt(Math.floor(start / 1000))))
+    publisher.publishAfterRevocation(intermediate.id, 0, 2)
+    store.forgetRevocations(1)
+    clock.pass(day)
+    await publisher.publishDue()
+    assert.equal(asked.at(-1), BigInt(Math.floor((start + day) / 1000)))
+    const made = published.length
+    await publisher.publishDue()
+    assert.equal(published.length, made)
+    await publisher.stop()
+  })
+
+  it('waits for its turn again where it lost it to another node, also on command', async () => {
+    const store = testStore()
+    let asked = 0
+    const acquireLease: typeof store.acquireLease = async (...lease) => ++asked !== 3 && store.acquireLease(...lease)
+    const { published, publisher } = setUp({ store: { ...store, acquireLease } }, store)
+    await publisher.publishAll()
+    assert.deepEqual([published.length, asked], [4, 6])
+    await publisher.stop()
+  })
+
   it('publishes what was revoked once, whichever of two nodes hears of it first', async () => {
     const { store, published, publisher, ...rest } = setUp()
     const other = createCrlPublisher({
@@ -201,7 +235,7 @@ describe('the CRL publisher', () => {
 
   it('takes over from a node that died while it published', async () => {
     const { clock, store, published, publisher } = setUp()
-    assert.ok(await store.acquireLease('crl', 'dead', clock.now(), clock.now() + hour / 30))
+    assert.ok(await store.acquireLease('crl', 'dead', clock.now(), hour / 30))
     await publisher.publishDue()
     assert.deepEqual(published, [])
     clock.pass(hour / 30)

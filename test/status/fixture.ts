@@ -123,6 +123,8 @@ export const testStore = () => {
       row.revocation = revocation
       events.push({ seq: events.length + 1, issuerId: row.issuerId, serial, crlShard: row.shard })
     },
+    /** As a restore of an older database does. */
+    forgetRevocations: (behind: number): void => void events.splice(behind),
 
     certificateStatus: async (issuerId: string, serial: string): Promise<CertificateStatus> => {
       calls.certificateStatus++
@@ -156,7 +158,8 @@ export const testStore = () => {
           yield [{ serial, ...revocation }]
       }
     },
-    nextCrlNumber: async (issuerId: string, shard: number | null): Promise<bigint> => {
+    /** Counts from one, which is easier to read than what the publisher asks for. */
+    nextCrlNumber: async (issuerId: string, shard: number | null, _atLeast?: bigint): Promise<bigint> => {
       await alive()
       const number = (numbers.get(crlKey(issuerId, shard)) ?? 0n) + 1n
       numbers.set(crlKey(issuerId, shard), number)
@@ -177,10 +180,10 @@ export const testStore = () => {
       return crl && crl.number > above ? crl : null
     },
     crlFacts: async () => alive().then(() => [...crls.values()].map(({ der, revocationSeq = 0, ...facts }) => ({ ...facts, revocationSeq }))),
-    acquireLease: async (_name: string, holder: string, now: number, until: number): Promise<boolean> => {
+    acquireLease: async (_name: string, holder: string, now: number, forMs: number): Promise<boolean> => {
       await alive()
       if (lease && lease.holder !== holder && lease.until > now) return false
-      lease = { holder, until }
+      lease = { holder, until: now + forMs }
       return true
     },
     releaseLease: async (_name: string, holder: string): Promise<void> => {

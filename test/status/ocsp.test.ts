@@ -324,6 +324,44 @@ describe('the OCSP service', () => {
     assert.equal(service.counts.failures, 1)
   })
 
+  it('makes what it holds anew where there is another responder, and gives it on while that fails', async () => {
+    const { service, store, clock, log } = await setUp()
+    const [kept, gone] = [store.issue(intermediate.id), store.issue(intermediate.id)]
+    const first = await service.answer(requestFor(kept))
+    await service.answer(requestFor(gone))
+    clock.pass(second)
+    service.outdate()
+    store.state.fail = true
+    assert.equal((await service.answer(requestFor(kept))).body, first.body)
+    assert.equal(service.answer(requestFor(kept)), first, 'from memory for a moment')
+    assert.deepEqual([service.counts.failures, log.errors.length, service.counts.overdue], [1, 1, 1])
+    // What is revoked is not given on.
+    service.invalidate(intermediate.id, gone)
+    assert.equal((await service.answer(requestFor(gone))).says, 'tryLater')
+    store.state.fail = false
+    clock.pass(6 * second)
+    const next = await service.answer(requestFor(kept))
+    assert.notEqual(next.body, first.body)
+    assert.equal(service.answer(requestFor(kept)), next)
+  })
+
+  it('signs again what was being signed when the responder was replaced', async () => {
+    const { service, store } = await setUp()
+    const serial = store.issue(intermediate.id)
+    let open = (): void => undefined
+    store.holdLookUps(
+      new Promise((resolve) => {
+        open = resolve
+      }),
+    )
+    const answer = service.answer(requestFor(serial))
+    await new Promise((resolve) => setImmediate(resolve))
+    service.outdate()
+    open()
+    assert.equal((await answer).says, 'good')
+    assert.equal(service.counts.signed, 2)
+  })
+
   it('holds no more than it is allowed to', async () => {
     const { service, store } = await setUp({ settings: { cacheSize: 10 } })
     for (let i = 0; i < 40; i++) await service.answer(requestFor(store.issue(intermediate.id)))

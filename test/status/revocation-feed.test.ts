@@ -68,6 +68,51 @@ describe('the revocation feed', () => {
     assert.deepEqual([begun(), told.length], [1, 1])
   })
 
+  it('begins anew where the database has forgotten revocations, also where it has others since', async () => {
+    const { feed, revoke, told, begun, store } = setUp()
+    revoke()
+    revoke()
+    await feed.poll()
+    revoke()
+    await feed.poll()
+    assert.deepEqual([told.length, begun(), feed.position()], [1, 1, 3])
+    store.forgetRevocations(1)
+    await feed.poll()
+    assert.deepEqual([told.length, begun(), feed.position()], [1, 2, 1])
+    revoke()
+    await feed.poll()
+    assert.deepEqual([told.length, begun(), feed.position()], [2, 2, 2])
+    store.forgetRevocations(1)
+    for (let i = 0; i < 3; i++) revoke()
+    await feed.poll()
+    assert.deepEqual([begun(), feed.position()], [3, 4])
+    store.forgetRevocations(0)
+    await feed.poll()
+    assert.deepEqual([begun(), feed.position()], [4, 0])
+    revoke()
+    await feed.poll()
+    assert.deepEqual([told.length, feed.position(), feed.isFollowing()], [3, 1, true])
+  })
+
+  it('looks again where a revocation comes while it looks', async () => {
+    const { feed, revoke, told, store } = setUp()
+    await feed.poll()
+    const read = store.revokedSince
+    let late = ''
+    // Read, and then revoked before it is told.
+    store.revokedSince = async (...args) => {
+      const events = await read(...args)
+      store.revokedSince = read
+      late = revoke()
+      return events
+    }
+    await Promise.all([feed.poll(), feed.poll()])
+    assert.deepEqual(
+      told.map(({ serial }) => serial),
+      [late],
+    )
+  })
+
   it('takes thousands at once', async () => {
     const { feed, revoke, told } = setUp()
     await feed.poll()

@@ -128,13 +128,12 @@ it('the responder itself is a recorded certificate', async () => {
 
 it('a CRL that another process published is served within seconds, and its number is higher', async () => {
   const before = await shelf.get(intermediate.id, 0)
+  const numbers = ({ states }: typeof publisher): number[] => states().map(({ number }) => Number(number))
   const other = createCrlPublisher({ clock, log, store: there, sources: [{ issuer: intermediate, shards: [0, 1], shardUrl }] })
   await other.publishAll()
   clock.pass(6 * second)
   const after = await shelf.get(intermediate.id, 0)
   assert.notEqual(after?.etag, before?.etag)
-  assert.deepEqual(
-    other.states().map(({ number }) => Number(number)),
-    [3, 2, 3],
-  )
+  const later = numbers(other)
+  assert.ok(numbers(publisher).every((number, i) => number < (later[i] as number)))
 })

@@ -137,6 +137,26 @@ onEachEngine('CRLs', (_, store) => {
       Array.from({ length: 20 }, (_unused, n) => BigInt(n + 1)),
     )
     assert.equal(await store().nextCrlNumber(issuerId, 3), 1n)
+    assert.deepEqual(
+      [await store().nextCrlNumber(issuerId, 3, 100n), await store().nextCrlNumber(issuerId, 3, 100n), await store().nextCrlNumber(issuerId, 3, 50n)],
+      [100n, 101n, 102n],
+    )
+    assert.equal(await store().nextCrlNumber(issuerId, 6, 4_000_000_000n), 4_000_000_000n)
+  })
+
+  test('a lease is of one holder until its time is up, on PostgreSQL by the clock of the database', async () => {
+    const day = 86_400_000
+    assert.equal(await store().acquireLease('here', 'a', now, 60_000), true)
+    assert.equal(await store().acquireLease('here', 'b', now, 60_000), false)
+    assert.equal(await store().acquireLease('here', 'a', now, 60_000), true)
+    // Of a node whose clock is ahead.
+    assert.equal(await store().acquireLease('here', 'b', now + day, 60_000), store().engine === 'sqlite')
+    assert.equal(await store().acquireLease('short', 'a', now, 0), true)
+    assert.equal(await store().acquireLease('short', 'b', now + 1, 60_000), true)
+    await store().releaseLease('short', 'a')
+    assert.equal(await store().acquireLease('short', 'a', now, 60_000), false)
+    await store().releaseLease('short', 'b')
+    assert.equal(await store().acquireLease('short', 'a', now, 60_000), true)
   })
 
   test('a CRL gives way only to a higher number', async () => {

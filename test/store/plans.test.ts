@@ -120,7 +120,7 @@ describe('query plans, on sqlite', () => {
     )
     await store.currentCrl(issuerId, null)
     await store.currentCrl(issuerId, null, 1n)
-    await store.acquireLease('x', 'a', now, now)
+    await store.acquireLease('x', 'a', now, 0)
     await store.releaseLease('x', 'a')
     await store.failOrder(order.id, { type: 'x', detail: 'x', status: 400 }, auditEntry())
     await store.deactivateAuthorization(authorization.id, now, auditEntry())
