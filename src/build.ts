@@ -14,7 +14,7 @@ import type { Ica } from './issuance/ica.js'
 import { createSubscriptions, type Subscriptions } from './issuance/notices.js'
 import { createOutgoing, type Outgoing } from './issuance/outgoing.js'
 import { createPolicies } from './issuance/policies.js'
-import { createResponders, type Responders } from './issuance/responder.js'
+import { createResponders, firstEnd, type Responders } from './issuance/responder.js'
 import { createValidationQueue, type ValidationQueue } from './issuance/validation-queue.js'
 import { createSealer } from './keystore/seal.js'
 import { chainsThrough } from './keystore-cross.js'
@@ -54,7 +54,10 @@ export type Core = { config: Config; clock: Clock; log: Log; store: Store; keyst
 export type Ca = {
   ica: Ica
   queue: ValidationQueue
-  responders: Responders
+  responders: Pick<Responders, 'maintain'> & {
+    /** When the first of the issuers has nobody to sign with; 0 where one has nobody at `now`. */
+    expires(now: number): number
+  }
   crls: CrlPublisher
   feed: RevocationFeed
   ocsp: OcspService
@@ -177,9 +180,9 @@ export const statusIssuers = ({ intermediate, retired, users }: Keystore): Issue
 export const respondersOf = ({ clock, log, store }: Core, issuer: Issuer, serviceKeys: ServiceKeys, onReplaced?: () => void): Responders =>
   createResponders({ clock, log, issuer, issuing: { issuer, store }, keys: serviceKeys.respondersOf(issuer), ...(onReplaced && { onReplaced }) })
 
-/** The first, which is the issuer's that signs leaves, with the maintenance of all. */
-const togetherWithFirst = (all: Responders[]): Responders => ({
-  ...(all[0] as Responders),
+/** Those of all issuers. */
+const together = (all: Responders[]): Ca['responders'] => ({
+  expires: (now) => firstEnd(all, now),
   maintain: async () => {
     for (const one of all) await one.maintain()
   },
@@ -199,6 +202,7 @@ export const servedCertificates = ({ intermediate, root, retired, users }: Keyst
           der: users.intermediate.certificate,
           notBefore: users.intermediate.notBefore,
         },
+        ...users.retired.map(({ id, certificate, notBefore }) => ({ id, der: certificate, notBefore })),
       ]
     : []),
 ]
@@ -232,7 +236,7 @@ export const buildCa = (
     ...issuer,
     responders: respondersOf(core, issuer, serviceKeys, () => ocsp.outdate()),
   }))
-  const responders = togetherWithFirst(issuers.map((issuer) => issuer.responders))
+  const responders = together(issuers.map((issuer) => issuer.responders))
   const ocsp = createOcspService({ clock, log, store, issuers })
   const shelf = createCrlShelf({ clock, log, store })
   const shards = Array.from({ length: crlShards }, (_, shard) => shard)

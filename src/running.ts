@@ -68,7 +68,7 @@ const createReadiness = ({ clock, store }: Core, ca: Ca) => {
       const checks = {
         database: await database,
         issuer: await issuer,
-        ocsp: ca.responders.current(now) ? 'ok' : 'there is no valid OCSP responder',
+        ocsp: ca.responders.expires(now) > 0 ? 'ok' : 'an issuer has no valid OCSP responder',
         crl: overdue.length === 0 ? 'ok' : `${overdue.length} CRLs are not published or out of date`,
         server: stopping ? 'stopping' : 'ok',
       }
@@ -82,7 +82,7 @@ const watchMoments = (core: Core, ca: Ca): void => {
   core.meter.moments(() => ({
     root_expires: core.keystore.root.notAfter,
     intermediate_expires: core.keystore.intermediate.notAfter,
-    ocsp_responder_expires: ca.responders.current(core.clock.now())?.notAfter ?? null,
+    ocsp_responder_expires: ca.responders.expires(core.clock.now()),
     crl_next_update: Math.min(...ca.watch.standings().map(({ current }) => current?.nextUpdate ?? 0)),
   }))
   core.meter.ocsp(

@@ -6,7 +6,7 @@
 import type { Config } from './config.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
 import { crlDefaults } from './issuance/crls.js'
-import { createResponders, type Responders } from './issuance/responder.js'
+import { createResponders, firstEnd, type Responders } from './issuance/responder.js'
 import { readPassphrase } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
@@ -97,7 +97,7 @@ const readinessOf = async (side: Side, store: Store, stopping: boolean): Promise
       () => 'ok',
       (error: Error) => error.message,
     ),
-    ocsp: side.responders[0]?.current(now) ? 'ok' : 'there is no valid OCSP responder; the main process makes them',
+    ocsp: side.responders.every((one) => one.current(now)) ? 'ok' : 'an issuer has no valid OCSP responder; the main process makes them',
     crl: out.length === 0 ? 'ok' : `${out.length} CRLs are not published or out of date`,
     server: stopping ? 'stopping' : 'ok',
   }
@@ -110,7 +110,7 @@ const watchFigures = (meter: Meter, side: () => Side, followed: () => number | n
   meter.moments(() => ({
     root_expires: side().root.certificate.notAfter,
     intermediate_expires: side().newest.certificate.notAfter,
-    ocsp_responder_expires: side().responders[0]?.current(wallClock.now())?.notAfter ?? null,
+    ocsp_responder_expires: firstEnd(side().responders, wallClock.now()),
     crl_next_update: Math.min(
       ...side()
         .watch.standings()
@@ -122,6 +122,12 @@ const watchFigures = (meter: Meter, side: () => Side, followed: () => number | n
     () => side().ocsp.counts,
     () => side().ocsp.size(),
   )
+  meter.crls(() => ({
+    failures: 0,
+    late: side()
+      .watch.standings()
+      .filter(({ state }) => state !== 'current').length,
+  }))
 }
 
 const openReadOnly = async (config: Config, log: Log): Promise<Store> => {

@@ -76,9 +76,20 @@ const createOperations = (deps: Pick<WebDeps, 'config' | 'meter' | 'readiness'>)
     path === '/healthz' || path === '/readyz' || path === '/metrics' ? answer(req, res, path, address) : null
 }
 
+/** The status side, with its CRLs and certificates counted. */
+const counted =
+  ({ status, meter }: Pick<WebDeps, 'status' | 'meter'>): WebDeps['status'] =>
+  (req, res) => {
+    if (!status(req, res)) return false
+    const [, route] = /^\/(crl|ca)\//.exec(pathOf(req)) ?? []
+    if (route === 'crl' || route === 'ca') res.once('close', () => meter.statusRequest(route, res.statusCode))
+    return true
+  }
+
 /** The listener of the web side; with one listener for both sides the status side is asked first, being the hotter. */
 export const createWebListener = (deps: WebDeps): RequestListener => {
-  const { config, log, meter, acme, api, pages, confirm, status } = deps
+  const { config, log, meter, acme, api, pages, confirm } = deps
+  const status = counted(deps)
   const operations = createOperations(deps)
   const run = randomBytes(4).toString('hex')
   let count = 0
@@ -139,7 +150,8 @@ type StatusListenerDeps = Pick<WebDeps, 'config' | 'log' | 'meter' | 'status' | 
 
 /** The listener of the status side where it is a separate one. */
 export const createStatusListener = (deps: StatusListenerDeps): RequestListener => {
-  const { config, log, status } = deps
+  const { config, log } = deps
+  const status = counted(deps)
   const operations = createOperations(deps)
   return (req, res) => {
     if (status(req, res)) return

@@ -288,7 +288,11 @@ describe('the web side', () => {
 
   it('shows metrics to those who may see them only', async () => {
     const { port } = await door(createWebListener(deps()))
-    assert.match((await ask(port, '/metrics')).body, /^ica_accounts_total 0$/m)
+    await ask(port, '/crl/x.crl')
+    await ask(port, '/ocsp')
+    const { body } = await ask(port, '/metrics')
+    assert.match(body, /^ica_accounts_total 0$/m)
+    assert.deepEqual(body.match(/^ica_status_requests_total.*$/gm), ['ica_status_requests_total{route="crl",status="200"} 1'])
     const closed = await door(createWebListener(deps({ metricsFrom: readNetworks('192.0.2.1') })))
     assert.equal((await ask(closed.port, '/metrics')).status, 403)
     // Behind a proxy on this machine everybody seems to come from loopback: the forwarded address counts.

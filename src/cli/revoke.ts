@@ -139,6 +139,11 @@ const mass = async (core: Core, selector: RevocationSelector, options: Options):
   const counts = await survey(ica, serials, (batch, now) => {
     const others = batch.filter(({ kind }) => kind === 'intermediate')
     if (others[0]) throw new OperatorError(`${others[0].serial} is an intermediate: revoke it alone. Nothing was revoked.`)
+    const responder = batch.find(({ kind }) => kind === 'responder')
+    if (responder)
+      throw new OperatorError(
+        `${responder.serial} is an OCSP responder: nobody asks whether one is revoked. "xmpp-ica responder rotate" replaces it. Nothing was revoked.`,
+      )
     if (options.dryRun && options.json) found.push(...batch)
     else if (options.dryRun) for (const candidate of batch) print(line(candidate, now))
   })

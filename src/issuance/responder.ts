@@ -167,6 +167,10 @@ export const createResponders = (deps: RespondersDeps): Responders => {
   }
 }
 
+/** When the first of several issuers has nobody to sign with, as far as is known; 0 where one has nobody now. */
+export const firstEnd = (all: readonly Pick<Responders, 'current'>[], now: number): number =>
+  Math.min(...all.map((one) => one.current(now)?.notAfter ?? 0))
+
 /** The one that was made last; all that end with their issuer end together. */
 const newestFirst = (a: Generation, b: Generation): number =>
   b.responder.notAfter - a.responder.notAfter || b.responder.notBefore - a.responder.notBefore

@@ -42,9 +42,15 @@ const types: pg.CustomTypesConfig = {
   getTypeParser: (oid, format) => (oid === pg.types.builtins.INT8 && format !== 'binary' ? Number : pg.types.getTypeParser(oid, format)),
 }
 
+/** Who only reads asks little at a time, and has to know soon that the server went away. */
+const timeouts = ({ readOnly }: PostgresqlAddress) =>
+  readOnly
+    ? { query_timeout: 2500, statement_timeout: 2500, connectionTimeoutMillis: 2500 }
+    : { query_timeout: 30_000, statement_timeout: 30_000, lock_timeout: 5000 }
+
 /** The pool of connections. Nothing waits for ever: neither for a lock nor for a server that went away without a word. */
 export const openPostgresql = (address: PostgresqlAddress, log: Log): pg.Pool => {
-  const pool = new pg.Pool({ ...connection(address), types, max: 20, query_timeout: 30_000, statement_timeout: 30_000, lock_timeout: 5000 })
+  const pool = new pg.Pool({ ...connection(address), types, max: 20, ...timeouts(address) })
   pool.on('error', (error) => log.warn({ err: error }, 'a connection to the database was lost'))
   return pool
 }
@@ -69,15 +75,15 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
   const trouble = troubleLog(log)
   let closed: Promise<void> | undefined
 
-  const run = async (on: Queryable, { sql, values }: Statement): Promise<Outcome> => {
-    const { rows, rowCount } = await on.query({ ...translate(sql), values })
+  const run = async (on: Queryable, { sql, values }: Statement, withinMs?: number): Promise<Outcome> => {
+    const { rows, rowCount } = await on.query({ ...translate(sql), values, ...(withinMs !== undefined && { query_timeout: withinMs }) })
     return { rows, changes: rowCount ?? 0 }
   }
 
-  const drive = async <T>(on: Queryable, operation: Operation<T>): Promise<T> => {
+  const drive = async <T>(on: Queryable, operation: Operation<T>, withinMs?: number): Promise<T> => {
     const steps = operation()
     let step = steps.next()
-    while (!step.done) step = steps.next(await run(on, step.value))
+    while (!step.done) step = steps.next(await run(on, step.value, withinMs))
     return step.value
   }
 
@@ -124,7 +130,7 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
     }
   }
 
-  const read: Runner['read'] = (operation) => attempt(() => drive(pool as unknown as Queryable, operation))
+  const read: Runner['read'] = (operation, withinMs) => attempt(() => drive(pool as unknown as Queryable, operation, withinMs))
 
   return {
     engine: 'postgresql',

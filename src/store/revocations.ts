@@ -8,6 +8,8 @@ export type RevokedEntry = { serial: string; revokedAt: number; reason: Revocati
 export type RevocationEvent = RevokedEntry & { seq: number; issuerId: string; crlShard: number }
 
 const entriesPerBatch = 1000
+/** What has to be known within 5 s. */
+const followWithinMs = 2500
 
 /** Milliseconds since the epoch by PostgreSQL's clock. */
 const databaseTime = `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`
@@ -31,7 +33,7 @@ export const revocationStore = ({ engine, read, writeOne }: Runner) => ({
   lastRevocation: (): Promise<number> =>
     read(function* () {
       return ((yield* row<{ seq: number | null }>('SELECT MAX(seq) AS seq FROM revocation')) as { seq: number | null }).seq ?? 0
-    }),
+    }, followWithinMs),
 
   /**
    * Revocations after the one with number `seq` (0: from the beginning), in their sequence. For processes that keep answers: remember the last `seq`
@@ -45,7 +47,7 @@ export const revocationStore = ({ engine, read, writeOne }: Runner) => ({
         limit,
       )
       return found.map((r) => ({ seq: r.seq, issuerId: r.issuer_id, crlShard: r.crl_shard, ...toEntry(r) }))
-    }),
+    }, followWithinMs),
 
   /**
    * Streams the revoked certificates of an issuer's CRL (shard null: all of them) that expire after `notAfterFrom`, ordered by serial, in batches, so

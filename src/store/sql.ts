@@ -19,9 +19,9 @@ export type Runner = {
   readonly engine: 'sqlite' | 'postgresql'
   /**
    * Runs an operation that only reads. Each statement sees one committed state; two statements may see two. So what must agree is read by one
-   * statement.
+   * statement. `withinMs`: how long PostgreSQL may take for one of them, where that is less than usual: a connection may be dead without anybody having said so.
    */
-  read<T>(operation: Operation<T>): Promise<T>
+  read<T>(operation: Operation<T>, withinMs?: number): Promise<T>
   /**
    * The same for an operation that is asked again and again and reads nothing but rows of the table `account`: what it gave under this key may be given again as long
    * as no row of that table was changed, by whomever. SQLite can tell; PostgreSQL is asked every time.

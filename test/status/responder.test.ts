@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { describe, it } from 'node:test'
-import { createResponders, type ResponderKey } from '../../src/issuance/responder.js'
+import { createResponders, firstEnd, type ResponderKey } from '../../src/issuance/responder.js'
 import { readCertificate } from '../../src/pki/read-certificate.js'
 import { day, hour, second, start, testClock, testHierarchy, testKeys, testLog, testStore } from './fixture.js'
 
@@ -210,5 +210,15 @@ describe('OCSP responders', () => {
     await responders.rotate()
     assert.notEqual(responders.current(clock.now()), first)
     assert.equal(responders.current(clock.now())?.notAfter, first?.notAfter)
+  })
+
+  it('are missing where one of several issuers has none', async () => {
+    const [one, other] = [setUp(), setUp()]
+    await one.responders.maintain()
+    one.clock.pass(day)
+    assert.equal(firstEnd([one.responders, other.responders], one.clock.now()), 0)
+    other.clock.pass(day)
+    await other.responders.maintain()
+    assert.equal(firstEnd([other.responders, one.responders], one.clock.now()), Math.floor(start / 1000) * 1000 + 30 * day)
   })
 })
