@@ -6,7 +6,7 @@ CHECK=$WORK/check
 CHECK_DNS=127.0.0.55
 CHECK_MANAGEMENT=http://127.0.0.1:8057
 
-check_script() { (cd "$HOME_OF_ICA" && exec timeout 90 env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/$1" "${@:2}"); }
+check_script() { (cd "$HOME_OF_ICA" && exec timeout 150 env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/$1" "${@:2}"); }
 
 check_world() {
   wait_for 15 grep -qx up "$CHECK/world.log" || fail "$(cat "$CHECK/world.log")"

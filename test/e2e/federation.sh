@@ -221,7 +221,7 @@ renewed_in_place() {
     lego_ "${lego_dns[@]}" -d "base.$site.test" -d "conference.base.$site.test" renew --no-random-sleep --days 100000
   done
   fed_base_files
-  for site in p e; do ! cmp -s "$FED/old.$site.pem" "$FED/certs/base.$site.test.pem"; done
+  for site in p e; do ! cmp -s "$FED/old.$site.pem" "$FED/certs/base.$site.test.pem" || fail 'the same certificate as before'; done
   fed_ejabberd_files base.e.test
   prosodyctl --config "$FED/prosody-p/prosody.cfg.lua" reload
   fed_api reload_config

@@ -11,13 +11,22 @@ kit_hook() {
   chmod 755 "$KIT/$1"
 }
 
-# The folders of the packages, empty, in this namespace alone.
+# The folders of the packages, empty, in this namespace alone: Prosody's has a place for certificates, ejabberd's has none.
 kit_places() {
   local server
   for server in prosody ejabberd; do
-    mkdir -p "$KIT/etc-$server/certs" "/etc/$server"
+    mkdir -p "$KIT/etc-$server" "$KIT/$server" "/etc/$server"
     mount --bind "$KIT/etc-$server" "/etc/$server"
+    [ "$REAL_UID" != 0 ] || chown "$server:$server" "$KIT/$server"
   done
+  mkdir /etc/prosody/certs
+  [ "$REAL_UID" != 0 ] || chgrp prosody /etc/prosody/certs
+  chmod 750 /etc/prosody/certs
+}
+
+# kit_as USER COMMAND...: as the packages start their servers, where other users can be had.
+kit_as() {
+  if [ "$REAL_UID" = 0 ]; then exec setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; else exec "${@:2}"; fi
 }
 
 kit_old_certificate() {
@@ -25,11 +34,10 @@ kit_old_certificate() {
 }
 
 kit_start_prosody() {
-  mkdir -p "$KIT/prosody-data"
   cat >/etc/prosody/prosody.cfg.lua <<END
 run_as_root = true
-pidfile = "$KIT/prosody.pid"
-data_path = "$KIT/prosody-data"
+pidfile = "$KIT/prosody/prosody.pid"
+data_path = "$KIT/prosody"
 modules_enabled = { "tls", "saslauth", "disco", "posix" }
 c2s_interfaces = { "$kit_prosody" }
 c2s_direct_tls_ports = {}
@@ -37,17 +45,18 @@ s2s_interfaces = { "$kit_prosody" }
 s2s_direct_tls_ports = {}
 http_ports = {}
 https_ports = {}
-log = { debug = "$KIT/prosody.log" }
+log = { debug = "$KIT/prosody/prosody.log" }
 VirtualHost "prosody.kit.test"
 Component "conference.prosody.kit.test" "muc"
 END
   kit_old_certificate /etc/prosody/certs/prosody.kit.test.crt /etc/prosody/certs/prosody.kit.test.key prosody.kit.test
-  prosody -F >"$KIT/prosody.out" 2>&1 </dev/null &
+  [ "$REAL_UID" != 0 ] || chgrp prosody /etc/prosody/certs/*
+  chmod 640 /etc/prosody/certs/*
+  kit_as prosody prosody -F >"$KIT/prosody.out" 2>&1 </dev/null &
   wait_for 10 kit_shows $kit_prosody:5222 prosody.kit.test /etc/prosody/certs/prosody.kit.test.crt
 }
 
 kit_start_ejabberd() {
-  mkdir -p "$KIT/spool"
   cat >/etc/ejabberd/ejabberd.yml <<END
 loglevel: info
 hosts: [ejabberd.kit.test]
@@ -62,14 +71,12 @@ listen:
 api_permissions: { all: { who: all, what: "*" } }
 modules: { mod_admin_extra: {}, mod_disco: {}, mod_http_api: {} }
 END
-  kit_old_certificate "$KIT/old.crt" "$KIT/old.key" ejabberd.kit.test
-  cat "$KIT/old.crt" "$KIT/old.key" >/etc/ejabberd/certs/ejabberd.kit.test.pem
   (
     ERL_LIBS=$(dirname "$(dirname "$(ls -d /usr/lib/*/ejabberd-*/ebin | head -n 1)")")
-    export ERL_LIBS EJABBERD_CONFIG_PATH=/etc/ejabberd/ejabberd.yml EJABBERD_LOG_PATH=$KIT/ejabberd.log ERL_CRASH_DUMP_BYTES=0 HOME=$KIT
-    exec erl -noinput -mnesia dir "\"$KIT/spool\"" -s ejabberd
+    export ERL_LIBS EJABBERD_CONFIG_PATH=/etc/ejabberd/ejabberd.yml EJABBERD_LOG_PATH=$KIT/ejabberd/ejabberd.log ERL_CRASH_DUMP_BYTES=0 HOME=$KIT/ejabberd
+    kit_as ejabberd erl -noinput -mnesia dir "\"$KIT/ejabberd/spool\"" -s ejabberd
   ) >"$KIT/ejabberd.out" 2>&1 </dev/null &
-  wait_for 30 kit_shows $kit_ejabberd:5222 ejabberd.kit.test /etc/ejabberd/certs/ejabberd.kit.test.pem
+  wait_for 30 listens $kit_ejabberd 5280 || fail "$(tail -n 30 "$KIT/ejabberd.out" "$KIT/ejabberd/ejabberd.log")"
 }
 
 kit_serial() { openssl s_client -connect "$1" -starttls "${3:-xmpp}" -xmpphost "$2" -servername "$2" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
@@ -103,14 +110,14 @@ kit_put_back() {
   grep -q 'still shows another certificate' "$KIT/broken.log"
   grep -q 'The old certificate is in place again' "$KIT/broken.log"
   cmp "$KIT/before.crt" /etc/prosody/certs/prosody.kit.test.crt
-  ! cmp -s "$live/fullchain.pem" /etc/prosody/certs/prosody.kit.test.crt
+  ! cmp -s "$live/fullchain.pem" /etc/prosody/certs/prosody.kit.test.crt || fail 'the new one is still in place'
   kit_installed prosody /etc/prosody/certs/prosody.kit.test.crt
 }
 
 kit_lego() {
   lego_ "${lego_dns[@]}" -d ejabberd.kit.test run --run-hook "$KIT/deploy-ejabberd"
-  # Of the file that was there, without what everybody could do with it.
-  [ "$(stat -c %a /etc/ejabberd/certs/ejabberd.kit.test.pem)" = 640 ]
+  [ "$(stat -c %a /etc/ejabberd/certs /etc/ejabberd/certs/ejabberd.kit.test.pem | xargs)" = '750 640' ]
+  [ "$REAL_UID" != 0 ] || [ "$(stat -c %U:%G /etc/ejabberd/certs /etc/ejabberd/certs/ejabberd.kit.test.pem | xargs)" = 'root:ejabberd root:ejabberd' ]
 }
 
 test_kit() {
@@ -126,7 +133,7 @@ test_kit() {
   check 'kit: Prosody shows it to clients and servers' kit_installed prosody /etc/prosody/certs/prosody.kit.test.crt
   check 'kit: certbot renews, the hook installs again' kit_renewed
   check 'kit: a server that does not follow gets its old one back' kit_put_back
-  check 'kit: ejabberd with an old certificate' kit_start_ejabberd
-  check 'kit: lego issues, its hook installs in ejabberd' kit_lego
+  check 'kit: ejabberd without a certificate, and without a folder for it' kit_start_ejabberd
+  check 'kit: lego issues, its hook makes the folder and installs in ejabberd' kit_lego
   check 'kit: ejabberd shows it to clients and servers' kit_installed ejabberd /etc/ejabberd/certs/ejabberd.kit.test.pem
 }

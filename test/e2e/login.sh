@@ -12,7 +12,7 @@ login_user_ca() {
   ! openssl verify -CAfile "$ROOT" "$KEYS/users/intermediate.pem" || fail 'the server root stands above the user CA'
   openssl x509 -in "$KEYS/users/intermediate.pem" -noout -ext extendedKeyUsage | tee "$FED/usage"
   grep -q 'TLS Web Client Authentication' "$FED/usage"
-  ! grep -q 'Server' "$FED/usage"
+  ! grep -q 'Server' "$FED/usage" || fail 'good for a server'
   # Twice changes nothing.
   sha256sum "$KEYS"/users/* >"$FED/sums"
   xmpp_ica user init
