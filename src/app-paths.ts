@@ -1,6 +1,6 @@
 /** The pages of the web app and their paths: the server answers exactly these with the app, the app's router shows them. Imports nothing, because the app shares it. */
 
-export type PageName = 'front' | 'request' | 'mine' | 'lookup' | 'check' | 'api' | 'trust' | 'server'
+export type PageName = 'front' | 'request' | 'mine' | 'lookup' | 'check' | 'api' | 'trust' | 'server' | 'profile'
 
 /** The software that there are instructions for, at `/servers/<name>`. */
 export const servers = ['prosody', 'ejabberd', 'openfire', 'snikket', 'mongooseim', 'tigase'] as const
@@ -14,6 +14,7 @@ const patterns: [PageName, RegExp][] = [
   ['check', /^\/check\/?$/],
   ['api', /^\/api\/?$/],
   ['trust', /^\/trust\/?$/],
+  ['profile', /^\/profiles\/[a-z0-9-]{1,64}$/],
   ['server', new RegExp(`^/servers/(${servers.join('|')})$`)],
 ]
 

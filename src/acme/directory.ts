@@ -14,7 +14,10 @@ export const renderDirectory = (ica: Pick<Ica, 'settings' | 'profiles' | 'valida
     termsOfService: ica.settings.termsOfService,
     website: ica.settings.website,
     caaIdentities: ica.settings.caaIdentities,
-    profiles: Object.fromEntries([...ica.profiles.values()].map((profile) => [profile.name, profile.description])),
+    // Words for people, with the page that judges what each works with.
+    profiles: Object.fromEntries(
+      [...ica.profiles.values()].map(({ name, description }) => [name, `${description} ${ica.settings.website}/profiles/${name}`]),
+    ),
     ...(ica.settings.externalAccounts === 'required' && { externalAccountRequired: true }),
     ...Object.assign({}, ...ica.validators.map((validator) => validator.directoryMeta)),
   },

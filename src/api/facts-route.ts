@@ -21,7 +21,17 @@ const facts = z.looseObject({
   crls: z.array(z.url()),
   terms: z.string(),
   cps: z.string(),
-  profiles: z.array(z.object({ name: z.string(), description: z.string(), isDefault: z.boolean() })),
+  profiles: z.array(
+    z.object({
+      name: z.string(),
+      description: z.string(),
+      isDefault: z.boolean(),
+      services: z.boolean().describe('For `srv` identifiers, not for domains.'),
+      nameForms: z.array(z.enum(['dNSName', 'SRVName', 'XmppAddr'])),
+      extendedKeyUsage: z.array(z.enum(['serverAuth', 'clientAuth'])),
+      validityMs: z.number(),
+    }),
+  ),
   lab: z.boolean().describe('A laboratory: certificates prove nothing.'),
   needsRoot: z.boolean(),
 })

@@ -1,7 +1,8 @@
 /**
  * What anybody may know of this CA, and the command lines that follow from it: the page, the start of the program and `GET /api/ca` show the same. Imports
- * nothing, because the page shares it.
+ * nothing but types, because the page shares it.
  */
+import type { ProfileShape } from '../pki/expected-leaf.js'
 
 export type CertificateFacts = {
   /** The common name. */
@@ -30,7 +31,16 @@ export type Facts = {
   crls: string[]
   terms: string
   cps: string
-  profiles: { name: string; description: string; isDefault: boolean }[]
+  /** `services`: for `srv` identifiers, not for domains. */
+  profiles: {
+    name: string
+    description: string
+    isDefault: boolean
+    services: boolean
+    nameForms: ProfileShape['nameForms'][number][]
+    extendedKeyUsage: ProfileShape['extendedKeyUsage'][number][]
+    validityMs: number
+  }[]
   /** Names can be proven by e-mail (email-link-01). */
   mail: boolean
   /** Validation may look at private addresses: certificates prove nothing. */

@@ -102,7 +102,7 @@ export const catalogue = {
   'external-missing': [
     'info',
     'SASL EXTERNAL was not offered to this check',
-    'It is offered to peers with a certificate that the server trusts; this check had none, or none that it trusts.',
+    'It is offered to peers with a certificate that the server trusts; this check had none, or none that it trusts. The page has none; xmpp-ica check --as DOMAIN --cert CHAIN --key KEY looks as a peer that has one.',
   ],
   // TLS
   'tls-failed': ['failing', 'The TLS handshake fails', look],

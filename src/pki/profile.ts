@@ -3,6 +3,7 @@ import { domainToASCII, domainToUnicode } from 'node:url'
 import { IcaError } from '../errors.js'
 import { type Identifier, identifierTypes } from '../identifier.js'
 import { type CertificateName, type ChallengeType, challengeTypes } from '../model.js'
+import { srvNamesOf } from './expected-leaf.js'
 import { type KeyKind, keyKinds } from './keys.js'
 import { oids } from './oids.js'
 
@@ -148,9 +149,6 @@ export const checkProfile = (p: Profile): string[] => {
   demand(/^[0-2](\.(0|[1-9]\d*))+$/.test(p.policy), 'the policy is not an object identifier')
   return problems
 }
-
-/** The SRVNames of a domain: `_xmpp-client.` and `_xmpp-server.` before the A-label (RFC 4985 §2: no `_tcp`). */
-export const srvNamesOf = (domain: string): string[] => [`_xmpp-client.${domain}`, `_xmpp-server.${domain}`]
 
 /**
  * The names that a certificate of this profile has for identifiers that were validated, in the order of their forms, each once: dNSName as the A-label;

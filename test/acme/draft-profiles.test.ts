@@ -39,7 +39,8 @@ const ready = async (names: string[], more: object = {}, type = 'dns-01') => {
 
 test('draft-ietf-acme-profiles §3: the directory has each profile with a sentence for people', () => {
   const listed = client.directory.meta.profiles as Record<string, string>
-  for (const { name, description } of [...builtinProfiles, ...profiles]) assert.equal(listed[name], description)
+  for (const { name, description } of [...builtinProfiles, ...profiles])
+    assert.equal(listed[name], `${description} ${app.ica.settings.website}/profiles/${name}`)
 })
 
 test('draft-ietf-acme-profiles §4: xmpp-server-short is for at most seven days, and nowhere to look up its status', async () => {

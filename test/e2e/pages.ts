@@ -219,6 +219,7 @@ const places = [
   '/trust',
   '/servers/prosody',
   '/servers/ejabberd',
+  '/profiles/xmpp-server-3920',
   '/terms',
   '/cps',
   '/nothing-here',

@@ -102,6 +102,7 @@ describe('the paths of the page', () => {
     '/trust',
     '/servers/prosody',
     '/servers/tigase',
+    '/profiles/xmpp-server',
   ]
   for (const place of app) {
     it(`${place} is the app`, async () => {

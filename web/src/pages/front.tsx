@@ -110,7 +110,9 @@ const Automate = ({ facts }: { facts: Facts }) => (
         {facts.profiles.map((profile) => (
           <div key={profile.name}>
             <dt>
-              <code>{profile.name}</code>
+              <a href={`/profiles/${profile.name}`}>
+                <code>{profile.name}</code>
+              </a>
               {profile.isDefault && ` (${t.isDefault})`}
             </dt>
             <dd>{profile.description}</dd>

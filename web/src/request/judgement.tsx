@@ -21,9 +21,12 @@ const leafFacts = (leaf: CertificateFacts): LeafFacts => {
   }
 }
 
-export const Judgements = ({ leaf, domain }: { leaf: CertificateFacts; domain: string }) => (
+export const Judgements = ({ leaf, domain }: { leaf: CertificateFacts; domain: string }) => <JudgementList leaf={leafFacts(leaf)} domain={domain} />
+
+/** The judgements of a certificate that is there, or is to be. */
+export const JudgementList = ({ leaf, domain }: { leaf: LeafFacts; domain: string }) => (
   <ul class="findings">
-    {judge(leafFacts(leaf), domain, Date.now()).map(({ verifier, label, role, accepted, why }) => (
+    {judge(leaf, domain, Date.now()).map(({ verifier, label, role, accepted, why }) => (
       <li key={verifier + role}>
         <Mark kind={accepted ? 'good' : 'bad'} />
         <div>

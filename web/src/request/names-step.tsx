@@ -1,11 +1,13 @@
 /** The second step: names and kind. */
 import { useState } from 'preact/hooks'
 import { toUnicode } from '../../../src/idna.js'
+import { expectedLeaf } from '../../../src/pki/expected-leaf.js'
 import { useJson } from '../shell/fetch.js'
 import { requestText as text } from '../text/en-request.js'
 import { Field } from '../ui/field.js'
 import { allServices, isHosted } from './draft.js'
 import { sentenceOf } from './hooks.js'
+import { JudgementList } from './judgement.js'
 import type { StepProps } from './page.js'
 import { type DomainFacts, domainPath } from './public.js'
 import { readDomain } from './read-domain.js'
@@ -134,9 +136,25 @@ export const NamesStep = ({ facts, draft, go }: StepProps) => {
             />
           ))}
         </fieldset>
+        <Prospect facts={facts} draft={{ ...draft, others, services, profile }} />
         <button type="submit">{text.next}</button>
       </form>
     </>
+  )
+}
+
+/** What the certificate that is chosen here will work with. */
+const Prospect = ({ facts, draft: { domain, others, services, profile } }: Pick<StepProps, 'facts' | 'draft'>) => {
+  const kind = facts.profiles.find(({ name }) => name === profile)
+  if (!kind) return null
+  const names = kind.services
+    ? { domains: [], services: services.map((service) => `${service}.${domain}`) }
+    : { domains: [domain, ...others], services: [] }
+  return (
+    <details>
+      <summary>{text.names.judgement(shown(domain))}</summary>
+      <JudgementList leaf={expectedLeaf(kind, names, Date.now())} domain={domain} />
+    </details>
   )
 }
 

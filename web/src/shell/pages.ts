@@ -17,6 +17,7 @@ const loaders: Record<PageName, Loader> = {
   api: () => import('../pages/api.js'),
   trust: () => import('../pages/trust.js'),
   server: () => import('../pages/server.js'),
+  profile: () => import('../pages/profile.js'),
 }
 
 const loaded = new Map<PageName, Promise<ComponentType<PageProps>>>()
@@ -35,6 +36,9 @@ export const loadPage = (name: PageName): Promise<ComponentType<PageProps>> => {
 /** The software that the path of a page `server` names: the router lets no other path come here. */
 export const serverAt = (path: string): ServerName => path.split('/')[2] as ServerName
 
+/** The profile that the path of a page `profile` names. */
+export const profileAt = (path: string): string => path.split('/')[2] as string
+
 /** The name of a page for the window's title and the history. */
 export const titleOf = (name: PageName, path: string): string => {
   const { shell, servers } = text
@@ -47,6 +51,7 @@ export const titleOf = (name: PageName, path: string): string => {
     api: () => shell.api,
     trust: () => shell.trust,
     server: () => servers.title(servers.names[serverAt(path)]),
+    profile: () => text.profile.title(profileAt(path)),
   }
   return titles[name]()
 }

@@ -75,6 +75,7 @@ export const requestText = {
     serviceNames: { '_xmpp-client': 'for users’ apps (_xmpp-client)', '_xmpp-server': 'for other servers (_xmpp-server)' } as Record<string, string>,
     noService: 'Tick at least one service.',
     hosted: 'You get the services of this domain alone, proved by DNS: its owner can point _acme-challenge records to you.',
+    judgement: (domain: string) => `What it will work with for ${domain}`,
     costs: {
       'xmpp-server': 'Works with every XMPP server and app. It carries the domain and its XMPP services.',
       'xmpp-server-3920':

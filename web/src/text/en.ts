@@ -111,6 +111,17 @@ export const text = {
     api: 'For programs: the API',
   },
 
+  profile: {
+    title: (name: string) => `Certificates of the kind ${name}`,
+    validity: (days: number) => `They are valid for ${days} days, unless an order asks for another time.`,
+    judgement: 'Works with',
+    judgementLead: (domain: string) =>
+      `How the XMPP software out there judges such a certificate, here for ${domain}, once it trusts the root. The form does the same for your names.`,
+    others: 'Other kinds',
+    none: (name: string) => `This CA issues no certificates of the kind ${name}.`,
+    noneDetail: (names: string[]) => `There are: ${names.join(', ')}.`,
+  },
+
   servers: {
     names: { prosody: 'Prosody', ejabberd: 'ejabberd', openfire: 'Openfire', snikket: 'Snikket', mongooseim: 'MongooseIM', tigase: 'Tigase' },
     others: 'Other servers',
