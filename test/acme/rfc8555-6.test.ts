@@ -280,10 +280,12 @@ test('RFC 8555 §6.7: an error that nobody foresaw is serverInternal, says nothi
 
 test('RFC 8555 §6.7: a database that is away is 503 with Retry-After, and loses nothing', async () => {
   const { unavailable } = await import('../../src/store/unavailable.js')
-  const { accountById } = app.store
-  app.store.accountById = () => Promise.reject(unavailable(new Error('gone')))
+  // SQLite reads the account, PostgreSQL takes the nonce in the same statement.
+  const { accountById, authenticate } = app.store
+  const gone = () => Promise.reject(unavailable(new Error('gone')))
+  Object.assign(app.store, { accountById: gone, authenticate: gone })
   const reply = await client.post(orderUrl)
-  app.store.accountById = accountById
+  Object.assign(app.store, { accountById, authenticate })
   isProblem(reply, 503, 'serverInternal')
   assert.ok(Number(reply.headers.get('retry-after')) > 0)
   isFresh(reply)

@@ -98,7 +98,7 @@ start_postgresql() {
     as_pg=(unshare -U "--map-user=$REAL_UID" "--map-group=$REAL_GID" --)
   fi
   "${as_pg[@]}" "$bin/initdb" -D "$PG/data" -U ica -A trust -E UTF8 --locale=C.UTF-8 >"$PG.init.log" 2>&1 || { cat "$PG.init.log" && return 1; }
-  "${as_pg[@]}" "$bin/postgres" -D "$PG/data" -k "$PG" -c listen_addresses=127.0.0.1 -c port=5433 >"$PG.log" 2>&1 </dev/null &
+  "${as_pg[@]}" "$bin/postgres" -D "$PG/data" -k "$PG" -c listen_addresses=127.0.0.1 -c port=5433 -c log_statement=ddl >"$PG.log" 2>&1 </dev/null &
   wait_for 20 "$bin/pg_isready" -h "$PG" -p 5433 || { cat "$PG.log" && return 1; }
   "$bin/createdb" -h "$PG" -p 5433 -U ica ica
   "$bin/createdb" -h "$PG" -p 5433 -U ica store_tests
@@ -116,6 +116,18 @@ store_tests() {
   grep 'outlives its database' "$WORK/store.txt" | grep -qv SKIP
 }
 
+# What a client sees must not depend on the database: the part of the ACME conformance suite that goes deep into it.
+acme_tests() {
+  cd "$HOME_OF_ICA" || return
+  local before
+  before=$(grep -c 'CREATE DATABASE ica_test_' "$PG.log" || true)
+  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec test/acme/rfc8555-{6,6.6-limits,7-accounts,7-orders,7.3.4-eab}.test.ts \
+    test/acme/rfc9773.test.ts >"$WORK/acme.txt" 2>&1 || fail "$(tail -n 60 "$WORK/acme.txt")"
+  tail -n 10 "$WORK/acme.txt"
+  # Proof that they ran there: each has a database of its own.
+  [ $(($(grep -c 'CREATE DATABASE ica_test_' "$PG.log") - before)) -ge 6 ]
+}
+
 test_postgresql() {
   if [ -n "${server:-}" ]; then
     check 'SIGTERM before PostgreSQL' stop_server
@@ -123,6 +135,7 @@ test_postgresql() {
   fi
   start_postgresql || { failed=$((failed + 1)) && return; }
   check 'store and status tests on PostgreSQL' store_tests
+  check 'ACME conformance on PostgreSQL' acme_tests
   CLIENTS=$WORK/clients-postgresql
   mkdir -p "$CLIENTS"
   head -c 24 /dev/urandom | base64 >"$WORK/postgresql-ca.passphrase"

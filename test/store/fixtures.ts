@@ -84,6 +84,9 @@ const server = process.env.ICA_TEST_POSTGRES_URL
 /** One database of each engine: PostgreSQL only where ICA_TEST_POSTGRES_URL names a server on which databases may be created. */
 export const testDatabases = (): TestDatabase[] => [sqliteDatabase(), ...(server ? [postgresqlDatabase(server)] : [])]
 
+/** For a whole CA: PostgreSQL where ICA_TEST_POSTGRES_URL names a server, else SQLite. */
+export const appDatabase = (): TestDatabase => (server ? postgresqlDatabase(server) : sqliteDatabase())
+
 /** Runs the same tests on a fresh database of each engine. `use` defines them; the store is open when they run. */
 export const onEachEngine = (what: string, use: (database: TestDatabase, store: () => Store) => void): void => {
   for (const database of testDatabases()) {

@@ -1,13 +1,10 @@
 /**
- * A whole CA for tests: the real ACME side on a port of its own, real issuance, a fresh SQLite file, P-256 keys in memory. Only the clock and the validators are
- * played: a name is validated as the test says, and refused where it says nothing.
+ * A whole CA for tests: the real ACME side on a port of its own, real issuance, a fresh database (SQLite, or PostgreSQL where ICA_TEST_POSTGRES_URL names a server),
+ * P-256 keys in memory. Only the clock and the validators are played: a name is validated as the test says, and refused where it says nothing.
  */
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type AcmeHandler, createAcmeHandler } from '../../src/acme/router.js'
 import { type ConfirmHandler, createConfirmHandler } from '../../src/confirm/handler.js'
 import { createAddressBook } from '../../src/issuance/addresses.js'
@@ -28,6 +25,7 @@ import { nodeSigner } from '../../src/pki/keys.js'
 import { builtinProfiles, type Profile } from '../../src/pki/profile.js'
 import { type NoticeOptions, openStore } from '../../src/store/store.js'
 import type { ValidationInput, ValidationResult, Validator } from '../../src/validation/validator.js'
+import { appDatabase } from '../store/fixtures.js'
 
 const DAY = 86_400_000
 
@@ -105,10 +103,11 @@ export type TestAppOptions = {
 }
 
 export const createTestApp = async (options: TestAppOptions = {}) => {
-  const folder = mkdtempSync(join(tmpdir(), 'ica-app-'))
   const lines: LogLine[] = []
   const log = createTestLog(lines)
-  const store = await openStore({ url: `file:${join(folder, 'ica.db')}`, log, notices: options.mail?.notices ?? null })
+  const database = appDatabase()
+  await database.create()
+  const store = await openStore({ url: database.url, log, notices: options.mail?.notices ?? null })
   const clock = { skew: 0, now: () => Date.now() + clock.skew }
   const played = new Map<string, Played>()
   let acme: AcmeHandler | undefined
@@ -217,7 +216,7 @@ export const createTestApp = async (options: TestAppOptions = {}) => {
       server.closeAllConnections()
       await Promise.all([queue.stop(), outgoing?.stop()])
       await store.close()
-      rmSync(folder, { recursive: true })
+      await database.drop()
     },
   }
 }
