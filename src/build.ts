@@ -264,6 +264,7 @@ export const buildCa = (
     store,
     onBegin: () => ocsp.clear(),
     onRevoked: ({ issuerId, serial, crlShard, seq }) => {
+      log.info({ serial, issuer: issuerId }, 'certificate.revoked')
       ocsp.invalidate(issuerId, serial)
       crls.publishAfterRevocation(issuerId, crlShard, seq)
     },

@@ -26,6 +26,7 @@ import { openStore, type Store } from './store/store.js'
 import { createTasks } from './tasks.js'
 import { wallClock } from './wall-clock.js'
 import { createStatusListener, type Readiness } from './web.js'
+import type { Neighbours } from './workers.js'
 
 const second = 1000
 const requestGraceMs = 3500
@@ -35,7 +36,7 @@ type Known = { id: string; kind: IssuerKind; certificate: CertificateInfo }
 /** What is served for the issuers that the database knows. */
 type Side = { issuers: string; ocsp: OcspService; responders: Responders[]; watch: CrlWatch; handler: StatusHandler; root: Known; newest: Known }
 
-type Deps = { config: Config; log: Log; store: Store; serviceKeys: ServiceKeys }
+type Deps = { config: Config; log: Log; store: Store; serviceKeys: ServiceKeys; neighbours: Neighbours | null }
 
 const readIssuers = async (store: Store): Promise<Known[]> =>
   (await store.issuers()).map(({ kind, der }) => {
@@ -51,7 +52,7 @@ const newestFirst = (a: Known, b: Known): number => a.kind.localeCompare(b.kind)
 const crlShardsOf = (kind: Known['kind'], shards: number): (number | null)[] =>
   isRoot(kind) ? [null] : [null, ...Array.from({ length: shards }, (_, shard) => shard)]
 
-const buildSide = ({ log, store, serviceKeys }: Deps, known: Known[], shards: number): Side => {
+const buildSide = ({ log, store, serviceKeys, neighbours }: Deps, known: Known[], shards: number): Side => {
   const clock = wallClock
   const intermediates = known.filter(({ kind, certificate }) => !isRoot(kind) && certificate.notAfter > clock.now()).sort(newestFirst)
   const root = known.find(({ kind }) => kind === 'root')
@@ -67,7 +68,7 @@ const buildSide = ({ log, store, serviceKeys }: Deps, known: Known[], shards: nu
     const responders = createResponders({ clock, log, issuer, issuing: null, keys, onReplaced: () => ocsp.outdate() })
     return { id, subject: certificate.subject, publicKey: certificate.publicKey, responders }
   })
-  const ocsp = createOcspService({ clock, log, store, issuers })
+  const ocsp = createOcspService({ clock, log, store, issuers, ...(neighbours && { onMet: neighbours.tell }) })
   const expected = [root, ...userRoot, ...intermediates].flatMap(({ id, kind }) =>
     crlShardsOf(kind, shards).map((shard) => ({ issuerId: id, shard, republishMs: isRoot(kind) ? null : crlDefaults.republishMs })),
   )
@@ -140,20 +141,20 @@ const openReadOnly = async (config: Config, log: Log): Promise<Store> => {
 }
 
 /**
- * Starts the status side alone. `renderOf`: makes what /metrics says, where that is not of this process only.
+ * Starts the status side alone. `among`: where it is one of several processes, its ways to the others; `renderOf` makes what /metrics says of all.
  * @throws ListenError, OperatorError, KeystoreError
  */
 export const startStatusSide = async (
   config: Config,
   logging: Logging,
   crlShards: number,
-  renderOf?: (meter: Meter) => () => Promise<string>,
+  among: { renderOf(meter: Meter): () => Promise<string>; neighbours: Neighbours } | null,
 ): Promise<Running> => {
   const { log } = logging
   const { passphrase } = readPassphrase(config, false)
   logging.hide(passphrase)
   const store = await openReadOnly(config, log)
-  const deps: Deps = { config, log, store, serviceKeys: openServiceKeys(config.dataFolder, passphrase, log) }
+  const deps: Deps = { config, log, store, serviceKeys: openServiceKeys(config.dataFolder, passphrase, log), neighbours: among?.neighbours ?? null }
   const meter = createMeter()
   let side: Side
   let followed: number | null = null
@@ -182,6 +183,12 @@ export const startStatusSide = async (
     await feed.poll()
     if (feed.isFollowing()) followed = wallClock.now()
   }
+  /** A look of its own accord; what it finds the others are told, so that none of them says `good` for longer. */
+  const pollFirst = async (): Promise<void> => {
+    const told = feed.told()
+    await poll()
+    if (feed.told() > told) among?.neighbours.tell()
+  }
 
   try {
     side = buildSide(deps, await readIssuers(store), crlShards)
@@ -195,7 +202,7 @@ export const startStatusSide = async (
     const handler = createStatusListener({
       config,
       log,
-      meter: renderOf ? { ...meter, render: renderOf(meter) } : meter,
+      meter: among ? { ...meter, render: among.renderOf(meter) } : meter,
       status: (req, res) => side.handler(req, res),
       readiness: () => readinessOf(side, store, stopping),
     })
@@ -206,7 +213,8 @@ export const startStatusSide = async (
       () => followed,
     )
     const tasks = createTasks(log)
-    tasks.every('follow revocations', second, poll)
+    tasks.every('follow revocations', second, pollFirst)
+    among?.neighbours.listen(() => void poll())
     tasks.every('OCSP responders and CRLs', 10 * second, maintain)
     tasks.every('issuers', 10 * second, follow)
 

@@ -6,7 +6,11 @@ import type { Log } from './log.js'
 import type { Meter } from './metrics.js'
 
 /** What the processes say to each other, beside what node:cluster and prom-client do. */
-type Message = { ica: 'ready'; listen: string[] } | { ica: 'figures?'; id: number } | { ica: 'figures'; id: number; text: string }
+type Message =
+  | { ica: 'ready'; listen: string[] }
+  | { ica: 'revoked' }
+  | { ica: 'figures?'; id: number }
+  | { ica: 'figures'; id: number; text: string }
 
 const isMessage = (message: unknown): message is Message => typeof message === 'object' && message !== null && 'ica' in message
 
@@ -59,6 +63,7 @@ export const runWorkers = (count: number, log: Log): Workers => {
     worker.on('message', (message: unknown) => {
       if (!isMessage(message)) return
       if (message.ica === 'figures?') void answerFigures(worker, message.id)
+      if (message.ica === 'revoked') for (const other of up) if (other !== worker && other.isConnected()) other.send(message)
       if (message.ica !== 'ready') return
       up.add(worker)
       if (up.size < count) return
@@ -111,4 +116,32 @@ export const figuresOfAll = (meter: Meter): (() => Promise<string>) => {
     waiting.delete(id)
     return text ?? meter.render()
   }
+}
+
+/** How one of several processes lets the others know that something was revoked, so that each looks in the database at once. */
+export type Neighbours = { tell(): void; listen(look: () => void): void }
+
+/** Whoever asks for one revoked certificate after the other must not make all processes look all the time. */
+const tellEveryMs = 20
+
+/** In a worker. */
+export const createNeighbours = (): Neighbours => {
+  let timer: NodeJS.Timeout | null = null
+  let again = false
+  const tell = (): void => {
+    again = timer !== null
+    if (timer) return
+    process.send?.({ ica: 'revoked' } satisfies Message)
+    timer = setTimeout(() => {
+      timer = null
+      if (again) tell()
+    }, tellEveryMs).unref()
+  }
+  return { tell, listen }
+}
+
+const listen: Neighbours['listen'] = (look) => {
+  process.on('message', (message: unknown) => {
+    if (isMessage(message) && message.ica === 'revoked') look()
+  })
 }

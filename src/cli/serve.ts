@@ -8,7 +8,7 @@ import { OperatorError, openCore, openLogging, readConfig } from '../open.js'
 import { type Running, startCa } from '../running.js'
 import { startStatusSide } from '../status-side.js'
 import { version } from '../version.js'
-import { figuresOfAll, runWorkers, tellReady } from '../workers.js'
+import { createNeighbours, figuresOfAll, runWorkers, tellReady } from '../workers.js'
 import { banner } from './banner.js'
 import { print } from './output.js'
 
@@ -74,7 +74,12 @@ const serveStatus = async (logging: Logging, config: Config, signals: ReturnType
     log.info({ version, listen, only: 'status', workers, pid: process.pid }, 'ready')
     return
   }
-  const running = await startStatusSide(config, logging, crlShards, cluster.isWorker ? figuresOfAll : undefined)
+  const running = await startStatusSide(
+    config,
+    logging,
+    crlShards,
+    cluster.isWorker ? { renderOf: figuresOfAll, neighbours: createNeighbours() } : null,
+  )
   signals.running(running)
   const listen = running.listeners.flatMap((listener) => listener.addresses)
   if (cluster.isWorker) tellReady(listen)

@@ -104,6 +104,8 @@ const signPlanned = async (ica: Ica, { reservation, caa, ...approved }: PlannedL
   })
   if (!(await ica.store.storeCertificate(serial, der, audit))) throw new IcaError('conflict', 'The order was finished by another request meanwhile.')
   ica.metrics.count('certificates', { kind: reservation.kind, profile: reservation.profile })
+  // Whoever has to restore an older database finds here what that does not know.
+  ica.log.info({ serial, notAfter }, 'certificate.issued')
   return serial
 }
 

@@ -20,6 +20,8 @@ export type OcspDeps = {
   log: Log
   store: Pick<Store, 'certificateStatus'>
   issuers: readonly OcspIssuer[]
+  /** Told when an answer says of a certificate for the first time that it is revoked, and nobody has told this service so: others that hold answers may not know of it either. */
+  onMet?(): void
   settings?: Partial<OcspSettings>
 }
 
@@ -136,6 +138,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     memory.revoked.set(name, true)
     statuses.clear()
     for (const key of keysOf(issuer, serial)) if (key !== flight) invalidate(memory, key)
+    deps.onMet?.()
   }
 
   /** `flight`: the key that it is signed for; null for an answer to one. */

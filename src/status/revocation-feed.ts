@@ -29,6 +29,8 @@ export type RevocationFeed = {
   poll(): Promise<void>
   /** The number of the last revocation that was told of; null before the first successful poll. For metrics. */
   position(): number | null
+  /** How many revocations it has told of. */
+  told(): number
   /** Whether the last poll succeeded. */
   isFollowing(): boolean
 }
@@ -41,6 +43,7 @@ export const createRevocationFeed = ({ log, store, onRevoked, onBegin }: Revocat
   let running: Promise<void> | null = null
   let next: Promise<void> | null = null
   let failing = false
+  let told = 0
   const position = (): number | null => last?.seq ?? null
 
   const begin = async (): Promise<void> => {
@@ -62,6 +65,7 @@ export const createRevocationFeed = ({ log, store, onRevoked, onBegin }: Revocat
       }
       for (const event of events.slice(known)) {
         onRevoked(event)
+        told++
         last = event
       }
       if (events.length < batchSize + known) return
@@ -94,6 +98,7 @@ export const createRevocationFeed = ({ log, store, onRevoked, onBegin }: Revocat
       return next
     },
     position,
+    told: () => told,
     isFollowing: () => last !== null && !failing,
   }
 }

@@ -33,6 +33,18 @@ const read = (body: Uint8Array) => {
 }
 
 describe('the OCSP service', () => {
+  it('says once where it meets a revocation that nobody told it of', async () => {
+    let met = 0
+    const { service, store, clock } = await setUp({ onMet: () => void met++ })
+    const serial = store.issue(intermediate.id)
+    await service.answer(requestFor(serial))
+    store.revoke(serial, { revokedAt: start, reason: 'superseded' })
+    clock.pass(second)
+    assert.equal((await service.answer(requestFor(serial, 'sha256'))).says, 'revoked')
+    assert.equal((await service.answer(requestFor(serial))).says, 'revoked')
+    assert.equal(met, 1)
+  })
+
   it('makes only so many answers at once; the others are to try later, and what is held is given', async () => {
     const { service, store, log, clock } = await setUp({ settings: { maxInMaking: 10 } })
     const serial = store.issue(intermediate.id)
