@@ -171,6 +171,12 @@ const doctor = async (options: { json?: true }): Promise<void> => {
   try {
     config = readConfig()
     report('configuration', 'ok', `${config.url}, status at ${config.statusUrl}`)
+    if (config.weakKeys.size === 0)
+      report(
+        'configuration',
+        'warning',
+        'ICA_WEAK_KEYS is not set: keys that Debian’s OpenSSL of 2006 to 2008 made, and anybody can make again, are not recognised. docs/operations.md says where lists are.',
+      )
     if (config.lab) report('configuration', 'warning', 'ICA_LAB=1: private addresses may be validated. Not for a CA that anybody relies on.')
     const mail = mailProblem(config)
     if (mail) report('configuration', 'error', mail)

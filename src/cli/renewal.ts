@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { toAscii } from '../identifier.js'
 import { parseDuration } from '../issuance/limits.js'
 import { markForRenewal, unmarkForRenewal } from '../issuance/operator.js'
 import { renewalInfo } from '../issuance/renewal.js'
@@ -137,7 +138,7 @@ export const addRenewal = (program: Command): void => {
       'with this public key',
       reading((text) => (/^[0-9a-f]{64}$/i.test(text) ? text.toLowerCase() : null), 'The SHA-256 of a public key (64 hex digits)'),
     )
-    .option('--domain <domain>', 'with a name in this domain', (text: string) => text.toLowerCase())
+    .option('--domain <domain>', 'with a name in this domain', reading(toAscii, 'A domain'))
     .option('--issued-from <date>', 'issued at or after', moment)
     .option('--issued-until <date>', 'issued at or before', moment)
     .requiredOption('--reason <text>', 'for the audit log')

@@ -75,7 +75,7 @@ export type Ica = {
   /** Absolute URL of an account, the `kid` of its requests and the `accounturi` of RFC 8657. */
   accountUri(id: string): string
   statusUrls(shard: number): StatusUrls
-  /** True for the SPKI hash of any key that belongs to this CA. */
+  /** True for the SPKI hash of the key of a root or intermediate of this CA; those that it makes and rotates by itself are known to the store. */
   isOwnKey(keyId: string): boolean
   /** RSA keys that are known to be guessable. */
   weakKeys: Pick<WeakKeyList, 'has'>

@@ -29,7 +29,7 @@ const checkKey = async ({ store, isOwnKey }: UserCaDeps, key: PublicKeyInfo): Pr
   } catch (error) {
     throw error instanceof IcaError ? new IcaError('badCSR', error.message) : error
   }
-  if (isOwnKey(key.keyId)) throw new IcaError('badCSR', 'The key is one of this CA.')
+  if (isOwnKey(key.keyId) || (await store.isServiceKey(key.keyId))) throw new IcaError('badCSR', 'The key is one of this CA.')
   if (await store.isKeyBlocked(key.keyId)) throw new IcaError('badCSR', 'The key is blocked because it was compromised. Make a new one.')
 }
 

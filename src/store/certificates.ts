@@ -153,6 +153,15 @@ export const certificateStore = ({ read, write }: Runner, notices: NoticeOptions
   /** Whether a subscriber's key (hex SHA-256 of its SubjectPublicKeyInfo) may not be certified any more. */
   isKeyBlocked: (keyId: string): Promise<boolean> => read(() => isBlocked(keyId)),
 
+  /** Whether this program has the key itself: it signs OCSP answers, serves the web side or is an intermediate's that the root signed here. */
+  isServiceKey: (keyId: string): Promise<boolean> =>
+    read(function* () {
+      return (
+        (yield* row(`SELECT 1 AS own FROM certificate WHERE key_id = ? AND kind IN ('responder', 'server', 'intermediate') LIMIT 1`, keyId)) !==
+        undefined
+      )
+    }),
+
   /** Blocks a key for good. Accounts with a valid certificate that has it are told. */
   blockKey: (keyId: string, reason: string, at: number, audit: AuditEntry): Promise<void> =>
     write(function* () {

@@ -5,9 +5,10 @@ import { after, before, test } from 'node:test'
 import { encodeName } from '../../src/pki/certificate.js'
 import { bitString, oid, sequence } from '../../src/pki/der.js'
 import { generalName } from '../../src/pki/extensions.js'
-import { nodeSigner, type Signer } from '../../src/pki/keys.js'
+import { nodeSigner, readPublicKey, type Signer } from '../../src/pki/keys.js'
 import { oids } from '../../src/pki/oids.js'
 import { makeRequest } from '../pki/fixtures.js'
+import { makeReservation } from '../store/fixtures.js'
 import { type AcmeClient, createAcmeClient, isProblem, newKey, type Reply, signJws } from '../support/acme.js'
 import { createTestApp, proven, type TestApp } from '../support/app.js'
 import { csrFor, finalize, proveAll } from '../support/flow.js'
@@ -83,6 +84,16 @@ test('RFC 8555 §6.7 badCSR, badPublicKey: curves that are not accepted', async 
 
 test('RFC 8555 §11.1: the account’s own key is no certificate’s key', async () => {
   await isRefused(await csrFor({ dns: [name], key: client.key.privateKey }), /key of the ACME account/)
+})
+
+test('RFC 8555 §11.1: the keys of the CA’s own services are no keys of certificates and accounts', async () => {
+  for (const kind of ['responder', 'server', 'intermediate'] as const) {
+    const key = newKey()
+    const { keyId } = readPublicKey(key.publicKey.export({ type: 'spki', format: 'der' }))
+    await app.store.reserveCertificate(makeReservation({ kind, keyId, issuerId: app.ica.issuer.id, accountId: null, orderId: null }))
+    await isRefused(await csrFor({ dns: [name], key: key.privateKey }), /belongs to this CA/)
+    isProblem(await (await createAcmeClient(app.directory, key)).register(), 400, 'badPublicKey', /belongs to this CA/)
+  }
 })
 
 test('a key that was revoked for compromise is refused for ever, for certificates and accounts', async () => {

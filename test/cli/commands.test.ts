@@ -104,6 +104,7 @@ describe('commands', () => {
   it('doctor has no complaint about a folder where nothing is yet', async () => {
     const { stdout, stderr } = await command('doctor', '--json')
     const findings: { check: string; result: string }[] = json(stdout).findings
+    assert.ok(findings.some(({ result, ...finding }) => result === 'warning' && /ICA_WEAK_KEYS is not set/.test(JSON.stringify(finding))))
     assert.deepEqual(
       findings.filter(({ check, result }) => result === 'error' && check !== 'DNS'),
       [],

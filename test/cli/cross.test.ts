@@ -1,11 +1,11 @@
-/** Other roots than the CA's own, on the real program: files of the key folder become alternate chains (RFC 8555 §7.4.2), and a wrong one stops the start. */
+/** Root and intermediate on the real program: their keys are nobody else's. And other roots than the CA's own: files of the key folder become alternate chains (RFC 8555 §7.4.2), and a wrong one stops the start. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { openKeystore, readPassphrase } from '../../src/keystore-open.js'
+import { openKey, openKeystore, readPassphrase } from '../../src/keystore-open.js'
 import { encodeTbs, type Issuer, newSerial, signCertificate } from '../../src/pki/certificate.js'
 import { authorityKeyIdentifier, basicConstraintsCa, keyUsage, subjectKeyIdentifier } from '../../src/pki/extensions.js'
 import { makeRoot } from '../../src/pki/hierarchy.js'
@@ -13,7 +13,7 @@ import { readIssuer } from '../../src/pki/issuer.js'
 import { nodeSigner } from '../../src/pki/keys.js'
 import { pemDecode, pemEncode } from '../../src/pki/pem.js'
 import { issuerId, readCertificate } from '../../src/pki/read-certificate.js'
-import { createAcmeClient, request } from '../support/acme.js'
+import { createAcmeClient, isProblem, newKey, request } from '../support/acme.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
 import { challengeOf, finalize, poll } from '../support/flow.js'
 import { freePort, newFolder, type Program, serve } from '../support/program.js'
@@ -116,6 +116,24 @@ describe('cross-certificates', () => {
     const [up = ''] = alone.links.up ?? []
     assert.equal(up.split('/').at(-1), `${issuerId(readCertificate(own('intermediate')).ski as Uint8Array)}.cer`)
     assert.equal((await request('GET', up)).status, 200)
+  })
+
+  it('RFC 8555 §11.1: the keys of root and intermediate are no keys of accounts and certificates', async () => {
+    const { passphrase } = readPassphrase({ passphraseFile: null, dataFolder: path.join(folder, 'data') }, false)
+    const client = await createAcmeClient(`${url}/acme/directory`)
+    await client.register()
+    const order = await client.newOrder(['own.test'])
+    const challenge = challengeOf(await client.post(order.json.authorizations[0]), 'dns-01')
+    dns.set('_acme-challenge.own.test', 'TXT', createHash('sha256').update(`${challenge.token}.${client.key.thumbprint}`).digest('base64url'))
+    await client.post(challenge.url, {})
+    await poll(client, order.json.authorizations[0], ({ status }) => status === 'valid')
+    for (const name of ['root.key', 'intermediate.key']) {
+      const privateKey = openKey(keys, name, passphrase)
+      const alg = privateKey.asymmetricKeyDetails?.namedCurve === 'secp384r1' ? 'ES384' : 'ES256'
+      const thief = await createAcmeClient(`${url}/acme/directory`, newKey(alg, { privateKey, publicKey: createPublicKey(privateKey) }))
+      isProblem(await thief.register(), 400, 'badPublicKey', /belongs to this CA/)
+      isProblem(await finalize(client, order, { dns: ['own.test'], key: privateKey }), 400, 'badCSR', /belongs to this CA/)
+    }
   })
 
   it('a file that is none stops the start, with words that name it; one that has expired is noted', async () => {

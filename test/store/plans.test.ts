@@ -96,6 +96,7 @@ describe('query plans, on sqlite', () => {
     await store.changeAccountKey(account.id, account.thumbprint, account.jwk, 'new', auditEntry())
     await store.startChallenge(challenge.id, now, auditEntry())
     await store.dueChallenges(now, 5, ['a', 'b'])
+    await store.isServiceKey('a')
     await store.leaseChallenge(challenge.id, now, now)
     await store.returnChallenge(challenge.id, now, now)
     await store.retryChallenge(challenge.id, now, { type: 'x', detail: 'x', status: 400 }, auditEntry())
