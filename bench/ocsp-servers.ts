@@ -25,11 +25,15 @@ export type BenchCa = { folder: string; intermediate: CertificateInfo; serials: 
 
 const day = 86_400_000
 
+/** The environment without what would configure the program. */
+export const bareEnvironment = (): Record<string, string | undefined> =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('ICA_') && !['DATABASE_URL', 'SMTP_URL'].includes(name)))
+
 const launch = (command: string[], cwd: string, env: Record<string, string> = {}): ChildProcess => {
   mkdirSync(cwd, { recursive: true })
   const out = openSync(path.join(cwd, 'log'), 'a')
   const [file, ...rest] = command as [string, ...string[]]
-  return spawn(file, rest, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', out, out] })
+  return spawn(file, rest, { cwd, env: { ...bareEnvironment(), ...env }, stdio: ['ignore', out, out] })
 }
 
 const stopper = (child: ChildProcess) => (): Promise<void> =>
@@ -58,7 +62,7 @@ const listening = async (port: number, child: ChildProcess, log: string): Promis
 }
 
 /** The built program: what tsx makes of the sources on the fly is slower. */
-const program = path.join(home, 'src/bootstrap.mjs')
+export const program = path.join(home, 'src/bootstrap.mjs')
 
 /** Starts this program: `serve` and what stands behind it. */
 export const startProgram = async (
@@ -152,20 +156,40 @@ export const startBare = async (body: Uint8Array, folder: string, port: number, 
   return { name: 'node:http, fixed', pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
 }
 
-/** nginx with one file for everything: what the machine can do. */
-export const startNginx = async (body: Uint8Array, folder: string, port: number, cpus: string): Promise<Server> => {
+/** Octets as a string of nginx's configuration; a dollar sign begins a variable there, so that `$dollar` stands for one. */
+const quoted = (body: Uint8Array): Buffer =>
+  Buffer.concat(
+    [...body].map((octet) =>
+      Buffer.from(octet === 0x24 ? '\u0024{dollar}' : octet === 0x22 || octet === 0x5c ? `\\${String.fromCharCode(octet)}` : [octet]),
+    ),
+  )
+
+/**
+ * nginx with one answer for everything: what the machine can do. `file`: a file, as nginx is used; since it serves files to GET alone, a POST takes an internal redirect more.
+ * `memory`: the octets from its configuration, to any method.
+ */
+export const startNginx = async (how: 'file' | 'memory', body: Uint8Array, folder: string, port: number, cpus: string): Promise<Server> => {
   mkdirSync(folder, { recursive: true })
   writeFileSync(path.join(folder, 'answer'), body)
+  const location =
+    how === 'file'
+      ? Buffer.from(`alias ${folder}/answer; error_page 405 =200 $uri;`)
+      : Buffer.concat([Buffer.from('return 200 "'), quoted(body), Buffer.from('";')])
   writeFileSync(
     path.join(folder, 'nginx.conf'),
-    `worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/log; user root;
+    Buffer.concat([
+      Buffer.from(`worker_processes 1; daemon off; pid ${folder}/pid; error_log ${folder}/log; user root;
      events { worker_connections 1024; }
      http { access_log off; keepalive_requests 1000000000; open_file_cache max=10; default_type application/ocsp-response; client_body_temp_path ${folder}/body;
-       server { listen 127.0.0.1:${port}; location ~ ^ { alias ${folder}/answer; error_page 405 =200 $uri; } } }`,
+       geo $dollar { default "$"; }
+       server { listen 127.0.0.1:${port}; location ~ ^ { `),
+      location,
+      Buffer.from(' } } }\n'),
+    ]),
   )
   const child = launch(pinned(cpus, ['nginx', '-c', path.join(folder, 'nginx.conf'), '-p', folder]), folder)
   await listening(port, child, path.join(folder, 'log'))
-  return { name: 'nginx, static', pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
+  return { name: `nginx, ${how}`, pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
 }
 
 /** Names, with the Debian package of each, what is not here. */
