@@ -1,185 +1,170 @@
 /**
- * A soak: mixed OCSP load while certificates are issued and revoked, and the status process is killed and started again. Every answer is checked against the truth
- * of its moment: never good for what was never issued, revoked within 5 s of the revocation, and never good again after it was revoked once.
+ * A soak: the whole program, beside it `serve --only status --workers 2`, and mixed questions to both, while certificates are issued and revoked by ACME and by
+ * command, and the status processes are killed and started again. Every answer is checked against the truth of its moment: never good for what was never
+ * issued, revoked within 5 s of the revocation, and never good again from a process that has said revoked. At the end everything is asked for once more.
  *
  *   npm run bench:soak -- [--seconds 300] [--connections 16] [--kill 20]
  *
- * --kill: every so many seconds the status process is killed (SIGKILL), its successor started at once; requests that meet nobody are counted, not blamed.
+ * --kill: every so many seconds, in turns, all status processes are killed (SIGKILL) and started again, one of them is killed and followed by the program
+ * itself, and all are restarted (SIGTERM). Questions that meet nobody then are counted; more of them than that explains, and too few answers of any kind, fail.
  */
-
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { Agent, request as httpRequest } from 'node:http'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { newSerial } from '../src/pki/certificate.js'
-import { encodeCertId } from '../src/pki/ocsp-certid.js'
-import { encodeOcspRequest } from '../src/pki/ocsp-request.js'
-import { openStore } from '../src/store/store.js'
-import { silent } from '../test/store/fixtures.js'
-import { makeCa, type Server, startProgram } from './ocsp-servers.js'
-import { memoryMiB } from './proc.js'
+import { pemDecode } from '../src/pki/pem.js'
+import { readCertificate } from '../src/pki/read-certificate.js'
+import { startDnsServer } from '../test/support/dns-server.js'
+import { type Server, startProgram } from './ocsp-servers.js'
+import { memoryMiB, processTree } from './proc.js'
 import { freePorts, home } from './servers.js'
+import { counts, createClient, type Door } from './soak-clients.js'
+import { done, operate, subscribe } from './soak-subscribers.js'
+import { createTruths, visibleMs } from './soak-truth.js'
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '300' }, connections: { type: 'string', default: '16' }, kill: { type: 'string', default: '20' } },
 })
+const seconds = Number(values.seconds)
 const scratch = path.join(home, 'data')
 mkdirSync(scratch, { recursive: true })
 const folder = mkdtempSync(path.join(scratch, 'bench-soak-'))
-const ca = await makeCa(path.join(folder, 'ca'), 200)
-const store = await openStore({ url: `file:${path.join(ca.folder, 'data/ica.db')}`, log: silent })
-const issuerId = Buffer.from(ca.intermediate.ski as Uint8Array)
-  .toString('hex')
-  .slice(0, 16)
-const [port] = (await freePorts(1)) as [number]
-const launch = (): Promise<Server> => startProgram('status', ca, port, ['--only', 'status'], null)
+const [web, mainPort, sidePort] = (await freePorts(3)) as [number, number, number]
+const dns = await startDnsServer()
+const environment = {
+  ICA_URL: `http://localhost:${web}`,
+  ICA_LISTEN: `127.0.0.1:${web}`,
+  ICA_STATUS_URL: `http://127.0.0.1:${sidePort}`,
+  ICA_LOG_LEVEL: 'warn',
+  ICA_LAB: '1',
+  ICA_DNS_SERVERS: dns.address,
+  // Counted as always; only higher, because all comes from one address and few accounts.
+  ICA_LIMITS: 'newAccountsPerAddress=1000000/1h, ordersPerAccount=1000000/1h',
+  DATABASE_URL: 'file:data/ica.db',
+  ICA_KEYS: 'ca-keys',
+}
+const ca = { folder, environment }
+const main = await startProgram('main', ca, mainPort, [], null)
+const launch = (): Promise<Server> => startProgram('status', ca, sidePort, ['--only', 'status', '--workers', '2'], null)
 let status = await launch()
+const certificateIn = (file: string) =>
+  readCertificate(pemDecode('CERTIFICATE', readFileSync(path.join(folder, 'ca-keys', file), 'utf8'))[0] as Uint8Array)
 
-/** What is true of a certificate: when it could be known, and when its revocation was durable. Milliseconds of the monotonic clock. */
-type Truth = { serial: string; issuedAt: number; revokedAt: number | null; seenRevoked: boolean }
-const truths: Truth[] = ca.serials.map((serial) => ({ serial, issuedAt: 0, revokedAt: null, seenRevoked: false }))
-const counts = { good: 0, revoked: 0, unknown: 0, nonce: 0, nobody: 0, 'try later': 0, issued: 0, revocations: 0, kills: 0 }
-const wrong: string[] = []
-let slowest = 0
-const end = performance.now() + Number(values.seconds) * 1000
-const running = (): boolean => performance.now() < end && wrong.length < 10
-const pick = <T>(list: T[]): T => list[Math.floor(Math.random() * list.length)] as T
-
-const audit = (action: string, serial: string) => ({ at: Date.now(), actor: 'operator:soak', action, subject: `certificate:${serial}`, detail: {} })
-
-const issue = async (): Promise<void> => {
-  const serial = newSerial(randomBytes)
-  const row = {
-    serial,
-    issuerId,
-    kind: 'leaf',
-    profile: 'xmpp-server',
-    accountId: null,
-    orderId: null,
-    keyId: '00',
-    crlShard: Math.floor(Math.random() * 16),
-    names: [],
-  } as const
-  await store.reserveCertificate({ ...row, names: [], notBefore: Date.now(), notAfter: Date.now() + 1e9, createdAt: Date.now() })
-  await store.storeCertificate(serial, randomBytes(600), audit('certificate.issued', serial))
-  truths.push({ serial, issuedAt: performance.now(), revokedAt: null, seenRevoked: false })
-  counts.issued++
-}
-
-const revoke = async (): Promise<void> => {
-  const truth = pick(truths)
-  if (truth.revokedAt !== null) return
-  await store.recordRevocation(truth.serial, { revokedAt: Date.now(), reason: 'keyCompromise' }, false, audit('certificate.revoked', truth.serial))
-  truth.revokedAt = performance.now()
-  counts.revocations++
-}
-
-const agent = new Agent({ keepAlive: true })
-const post = (body: Uint8Array): Promise<Buffer> =>
-  new Promise((resolve, reject) => {
-    const headers = { 'Content-Type': 'application/ocsp-request', 'Content-Length': body.length }
-    const req = httpRequest({ agent, port, host: '127.0.0.1', method: 'POST', path: '/ocsp', headers, timeout: 10_000 }, (res) => {
-      const chunks: Buffer[] = []
-      res.on('data', (chunk: Buffer) => chunks.push(chunk))
-      res.on('end', () => resolve(Buffer.concat(chunks)))
-      res.on('error', reject)
-    })
-    req.on('error', reject).on('timeout', () => req.destroy(new Error('no answer in 10 s')))
-    req.end(body)
-  })
-
-/** The CertStatus behind the serial (INTEGER) of an answer, by its tag (RFC 6960 §4.2.1). */
-const statusIn = (answer: Buffer, serial: string): string => {
-  const hex = answer.toString('hex')
-  const at = hex.indexOf(serial)
-  return (
-    { '80': 'good', a1: 'revoked', '82': 'unknown' }[hex.slice(at + serial.length, at + serial.length + 2)] ??
-    `an answer without a status: ${hex.slice(0, 40)}`
-  )
-}
-
-/** What is wrong with an answer that was asked for at `asked` and came at `came`; null where nothing is. */
-const judge = (truth: Truth, said: string, asked: number): string | null => {
-  const { revokedAt, seenRevoked } = truth
-  if (said === 'unknown') return 'unknown, although it was issued before'
-  if (said === 'good') {
-    if (seenRevoked) return 'good after it was revoked'
-    if (revokedAt !== null && asked - revokedAt > 5000) return `good ${Math.round(asked - revokedAt)} ms after its revocation`
-    if (revokedAt !== null) slowest = Math.max(slowest, asked - revokedAt)
-    return null
-  }
-  return said === 'revoked' ? null : said
-}
-
-const client = async (): Promise<void> => {
-  while (running()) {
-    const isStranger = Math.random() < 0.05
-    const truth = isStranger ? null : pick(truths.length > 50 && Math.random() < 0.5 ? truths.slice(-50) : truths)
-    const serial = truth?.serial ?? newSerial(randomBytes)
-    const nonce = Math.random() < 0.2 ? randomBytes(16) : null
-    const asked = performance.now()
-    const wasSeen = truth?.seenRevoked ?? false
-    let answer: Buffer
-    try {
-      answer = await post(encodeOcspRequest([encodeCertId(ca.intermediate, Math.random() < 0.8 ? 'sha1' : 'sha256', serial)], nonce))
-    } catch {
-      counts.nobody++
-      await sleep(20)
-      continue
-    }
-    if (answer.toString('hex') === '30030a0103') {
-      counts['try later']++
-      continue
-    }
-    const said = statusIn(answer, serial)
-    if (said in counts) counts[said as keyof typeof counts]++
-    if (nonce) {
-      counts.nonce++
-      if (!answer.includes(nonce)) wrong.push(`${serial}: an answer without the nonce`)
-    }
-    // What another client saw while this one waited does not bind its answer.
-    const fault = truth ? judge({ ...truth, seenRevoked: wasSeen }, said, asked) : said === 'unknown' ? null : `${said}, although it was never issued`
-    if (fault) wrong.push(`${serial}: ${fault}`)
-    if (truth && said === 'revoked') {
-      if (truth.revokedAt === null) await sleep(50)
-      if (truth.revokedAt === null) wrong.push(`${serial}: revoked, although it is not`)
-      truth.seenRevoked = true
-    }
-  }
-}
+const truths = createTruths()
+const deps = { truths, intermediate: certificateIn('intermediate.pem'), foreign: certificateIn('root.pem') }
+const began = performance.now()
+const doors = {
+  main: { name: 'main', port: mainPort, lastAnswer: began, longestSilence: 0 },
+  side: { name: 'status', port: sidePort, lastAnswer: began, longestSilence: 0 },
+} satisfies Record<string, Door>
+const end = began + seconds * 1000
+const running = (): boolean => performance.now() < end && truths.wrong.length < 10
 
 const every = async (ms: number, work: () => Promise<void>): Promise<void> => {
   for (;;) {
-    await sleep(ms)
+    await sleep(Math.max(0, Math.min(ms, end - performance.now())))
     if (!running()) return
     await work()
   }
 }
 
+let kills = 0
 const kill = async (): Promise<void> => {
-  counts.kills++
-  process.kill(status.pid, 'SIGKILL')
-  await sleep(200)
+  const way = kills++ % 3
+  const [first, ...workers] = processTree(status.pid) as [number, ...number[]]
+  if (way === 1) return void process.kill(workers[0] ?? first, 'SIGKILL')
+  // All of them, as a service manager does.
+  if (way === 0) for (const pid of [first, ...workers]) process.kill(pid, 'SIGKILL')
+  await status.stop()
   status = await launch()
 }
 
 const report = async (): Promise<void> => {
-  process.stderr.write(`${JSON.stringify(counts)} wrong ${wrong.length}, ${Math.round(memoryMiB(status.pid))} MiB\n`)
+  const memory = `${Math.round(memoryMiB(main.pid))} + ${Math.round(memoryMiB(status.pid))} MiB`
+  process.stderr.write(`${JSON.stringify({ ...counts, ...done, kills })} wrong ${truths.wrong.length}, ${memory}\n`)
 }
-await Promise.all([
-  ...Array.from({ length: Number(values.connections) }, client),
-  every(15, issue),
-  every(40, revoke),
-  every(Number(values.kill) * 1000, kill),
-  every(10_000, report),
-])
-await status.stop()
-await store.close()
-agent.destroy()
-rmSync(folder, { recursive: true, force: true })
-console.table(counts)
-console.log(`The oldest revocation that was not told of yet: ${Math.round(slowest)} ms. Wrong answers: ${wrong.length}`)
-for (const line of wrong) console.log(line)
-process.exit(wrong.length > 0 ? 1 : 0)
+
+/** When revocations must be visible everywhere, all that was ever issued is asked for at both doors, one by one and together, and is in the lists. */
+const sweep = async (): Promise<number> => {
+  await sleep(visibleMs.ocsp)
+  let asked = 0
+  for (const door of [doors.main, doors.side]) {
+    const client = createClient(deps, door)
+    const before = counts.good + counts.revoked
+    for (const { serial } of truths.list) await client.askFor([serial], { byGet: true })
+    for (let i = 0; i < truths.list.length; i += 25) await client.askFor(truths.list.slice(i, i + 25).map(({ serial }) => serial))
+    asked += counts.good + counts.revoked - before
+    client.close()
+  }
+  return asked
+}
+const sweepCrls = async (): Promise<void> => {
+  // From the last revocation on.
+  await sleep(Math.max(0, Math.max(...truths.list.map(({ revokedAt }) => revokedAt ?? 0)) + visibleMs.crl + 1000 - performance.now()))
+  for (const door of [doors.main, doors.side]) {
+    const client = createClient(deps, door)
+    await client.askCrl(null)
+    for (const truth of new Map(truths.list.map((one) => [one.crlUrl, one])).values()) await client.askCrl(truth)
+    client.close()
+  }
+}
+
+/** What must have happened, or everything could be right because nothing was done. */
+const shortfalls = (sweptAnswers: number): string[] => {
+  const least: Record<string, [number, number]> = {
+    answers: [counts.good + counts.revoked + counts.unknown, 20 * seconds],
+    good: [counts.good, 5 * seconds],
+    revoked: [counts.revoked, seconds],
+    unknown: [counts.unknown, seconds / 3],
+    nonces: [counts.nonces, seconds / 2],
+    POST: [counts.POST, 3 * seconds],
+    GET: [counts.GET, 3 * seconds],
+    several: [counts.several, seconds / 2],
+    malformed: [counts.malformed, seconds / 10],
+    foreign: [counts.foreign, seconds / 10],
+    CRL: [counts.CRL, seconds / 10],
+    issued: [done.issued, seconds / 2],
+    'revoked by ACME': [done['revoked by ACME'], seconds / 5],
+    'revoked by command': [done['revoked by command'], seconds / 20],
+    kills: [kills, Math.floor(seconds / Number(values.kill) / 2)],
+    'good or revoked in the sweep': [sweptAnswers, 4 * truths.list.length],
+  }
+  const most: Record<string, [number, number]> = {
+    'share that met nobody': [counts.nobody / counts.asked, 0.2],
+    'share of "try later"': [counts['try later'] / counts.asked, 0.001],
+    'longest silence of main, s': [doors.main.longestSilence / 1000, 10],
+    'longest silence of status, s': [doors.side.longestSilence / 1000, 20],
+  }
+  return [
+    ...Object.entries(least).flatMap(([what, [value, bound]]) => (value >= bound ? [] : [`${what}: ${value}, at least ${bound} expected`])),
+    ...Object.entries(most).flatMap(([what, [value, bound]]) => (value <= bound ? [] : [`${what}: ${value.toFixed(4)}, at most ${bound} expected`])),
+  ]
+}
+
+const clients = Array.from({ length: Number(values.connections) }, (_, i) => createClient(deps, i % 4 === 0 ? doors.main : doors.side))
+let faults: string[]
+try {
+  await Promise.all([
+    ...clients.map((client) => client.run(running)),
+    ...['a', 'b'].map((tag) => subscribe(environment.ICA_URL, dns, truths, tag, running)),
+    every(4000, () => operate(folder, environment, truths)),
+    every(Number(values.kill) * 1000, kill),
+    every(10_000, report),
+  ])
+  for (const client of clients) client.close()
+  const swept = await sweep()
+  await sweepCrls()
+  faults = [...truths.wrong, ...shortfalls(swept)]
+} finally {
+  await status.stop()
+  await main.stop()
+  await dns.close()
+  rmSync(folder, { recursive: true, force: true })
+}
+console.table({ ...counts, ...done, kills, certificates: truths.list.length })
+console.log(
+  `Silence at most ${Math.round(doors.main.longestSilence)} ms (main), ${Math.round(doors.side.longestSilence)} ms (status, around kills). A revocation that was not ` +
+    `told of yet was at most ${Math.round(truths.slowest.ocsp)} ms old (OCSP), ${Math.round(truths.slowest.crl)} ms (CRL). Wrong answers: ${truths.wrong.length}`,
+)
+for (const line of faults) console.log(`WRONG ${line}`)
+process.exit(faults.length > 0 ? 1 : 0)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The program from the outside: started by `npm start`, used by Debian's ACME clients, judged by OpenSSL. Linux only; needs the packages that .ci/run installs.
 #
-#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql   (all by default)
+#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql   (all by default; soak beside them)
 #
 # Everything runs in a network, mount and process namespace of its own with loopback only, so that nothing leaves the machine, ports are free, and the end of
 # this script is the end of all it started. Works as root and, where user namespaces are allowed, as a normal user.
@@ -56,6 +56,7 @@ mount --bind /dev/null /dev/null
 . "$E2E/lib.sh"
 . "$E2E/status.sh"
 . "$E2E/judges.sh"
+. "$E2E/soak.sh"
 . "$E2E/clients.sh"
 . "$E2E/ejabberd.sh"
 . "$E2E/external-accounts.sh"
