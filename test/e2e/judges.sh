@@ -88,11 +88,43 @@ gnutls_crl() {
   if [ "$2" = good ]; then grep -q 'Chain verification output: Verified' "$at/$1.certtool"; else grep -q 'Not verified.*revoked' "$at/$1.certtool"; fi
 }
 
+# The complete list of the intermediate, which no certificate points to, and that of the root: in complete.crls as PEM.
+complete_lists() {
+  local at id
+  at=$(judges_at)
+  id=$(openssl x509 -in "$at/int.pem" -noout -ext subjectKeyIdentifier | sed -n 's/[: ]//g; 2p' | cut -c1-16 | tr A-F a-f)
+  curl -sf -m 5 "http://status.ica.test/crl/$id.crl" -o "$at/complete.der"
+  openssl crl -inform DER -in "$at/complete.der" -out "$at/complete.pem"
+  openssl crl -in "$at/complete.pem" -noout -CAfile "$at/int.pem" 2>&1 | tee "$at/complete.verify"
+  grep -q 'verify OK' "$at/complete.verify"
+  openssl crl -in "$at/complete.pem" -noout -text >"$at/complete.text"
+  ! grep -q 'Issuing Distribution Point' "$at/complete.text" || fail 'a complete list with an issuing distribution point'
+  cp "$at/complete.pem" "$at/complete.crls"
+  fetch_crl "$at/int.pem" "$ROOT" "$at/complete.crls"
+}
+
+# openssl_complete CASE good|revoked, gnutls_complete the same: the whole path by the complete lists alone.
+openssl_complete() {
+  local at
+  at=$(judges_at)
+  openssl verify -x509_strict -crl_check_all -CRLfile "$at/complete.crls" -CAfile "$ROOT" -untrusted "$at/int.pem" "$at/$1.leaf" >"$at/$1.complete" 2>&1 || true
+  cat "$at/$1.complete"
+  if [ "$2" = good ]; then grep -q "$1.leaf: OK" "$at/$1.complete"; else grep -q 'error 23 at 0 depth lookup: certificate revoked' "$at/$1.complete"; fi
+}
+
+gnutls_complete() {
+  local at
+  at=$(judges_at)
+  certtool --verify --load-ca-certificate "$ROOT" --load-crl "$at/complete.crls" --infile "$at/$1.pem" >"$at/$1.certtool" 2>&1 || true
+  cat "$at/$1.certtool"
+  if [ "$2" = good ]; then grep -q 'Chain verification output: Verified' "$at/$1.certtool"; else grep -q 'Not verified.*revoked' "$at/$1.certtool"; fi
+}
+
 # java_says HOW: one JVM for all cases; what it said is in $WORK/judges/java.HOW
 java_says() {
   local at
   at=$(judges_at)
-  java "$E2E/Check.java" "$ROOT" "$1" "$at/good.pem" "$at/revoked.pem" "$at/unknown.pem" >"$at/java.$1" 2>&1
+  java "-Dlists=$at/complete.crls" "$E2E/Check.java" "$ROOT" "$1" "$at/good.pem" "$at/revoked.pem" "$at/unknown.pem" >"$at/java.$1" 2>&1
   cat "$at/java.$1"
 }
 
@@ -105,14 +137,14 @@ java_said() {
 start_nginx() {
   local at=$WORK/judges
   mkdir -p "$at/nginx"
-  set_address good.judges.test 127.0.5.9
-  set_address revoked.judges.test 127.0.5.9
+  : >"$at/nginx/error.log"
+  for name in good revoked unknown; do set_address $name.judges.test 127.0.5.9; done
   cat "$at/int.pem" "$ROOT" >"$at/trust.pem"
   {
     printf 'daemon off; master_process off; pid %s/nginx/pid; error_log %s/nginx/error.log info;\nevents { worker_connections 64; }\nhttp {\n' "$at" "$at"
     printf '  access_log off; resolver 127.0.0.53 ipv6=off; ssl_stapling on; ssl_stapling_verify on; ssl_trusted_certificate %s/trust.pem;\n' "$at"
     for kind in client_body proxy fastcgi uwsgi scgi; do printf '  %s_temp_path %s/nginx/%s;\n' $kind "$at" $kind; done
-    for name in good revoked; do
+    for name in good revoked unknown; do
       printf '  server { listen 127.0.5.9:443 ssl; server_name %s.judges.test; ssl_certificate %s/%s.pem; ssl_certificate_key %s/%s.key; return 204; }\n' \
         $name "$at" $name "$at" $name
     done
@@ -143,13 +175,29 @@ nginx_staples_good() {
   ! grep -q 'Options:.*OCSP status request' "$WORK/judges/gnutls-cli.revoked" || fail 'said of a server without a staple, too'
 }
 
-# nginx refuses to staple what does not say good.
-nginx_never_staples_revoked() {
-  staple_of revoked || true
+# nginx_never_staples CASE: nginx refuses to staple what does not say good.
+nginx_never_staples() {
+  staple_of "$1" || true
   sleep 1
-  staple_of revoked || true
-  grep -q 'OCSP response: no' "$WORK/judges/staple.revoked" || fail "$(cat "$WORK/judges/staple.revoked")"
-  grep -q 'certificate status "revoked"' "$WORK/judges/nginx/error.log" || fail "$(tail -n 5 "$WORK/judges/nginx/error.log")"
+  staple_of "$1" || true
+  grep -q 'OCSP response: no' "$WORK/judges/staple.$1" || fail "$(cat "$WORK/judges/staple.$1")"
+  grep -q "certificate status \"$1\"" "$WORK/judges/nginx/error.log" || fail "$(tail -n 5 "$WORK/judges/nginx/error.log")"
+}
+
+stop_nginx() {
+  kill "$nginx"
+  wait "$nginx" 2>/dev/null || true
+}
+
+# An nginx that starts after the rotation has what the new responder signed, and believes it.
+nginx_staples_rotated() {
+  local now
+  wait_for 10 nginx_is_good
+  now=$(sed -n 's/^ *Responder Id: *//p' "$WORK/judges/staple.good")
+  echo "$now"
+  [ -n "$now" ]
+  [ "$now" = "$(responder_in "$WORK/judges/good.ocsp")" ]
+  [ "$now" != "$(responder_in "$WORK/judges/before.ocsp")" ]
 }
 
 # responder_in FILE: who signed an OCSP answer, by its key identifier.
@@ -198,7 +246,7 @@ old_answer_verifies() {
 test_judges() {
   check 'judges: certificates for the cases' judges_prepare
   start_nginx
-  local case
+  local case how
   for case in good revoked unknown; do
     check "judges: openssl ocsp, $case" openssl_ocsp $case $case
     check "judges: GnuTLS ocsptool, $case" gnutls_ocsp $case $case
@@ -207,22 +255,34 @@ test_judges() {
     check "judges: openssl verify -crl_check_all, $case" openssl_crl $case $case
     check "judges: GnuTLS certtool by CRL, $case" gnutls_crl $case $case
   done
+  check 'judges: the complete list' complete_lists
+  for case in good revoked; do
+    check "judges: openssl verify by the complete list, $case" openssl_complete $case $case
+    check "judges: GnuTLS certtool by the complete list, $case" gnutls_complete $case $case
+  done
   check 'judges: Java PKIX, OCSP' java_says ocsp
   check 'judges: Java PKIX, OCSP, good' java_said ocsp good VALID
   check 'judges: Java PKIX, OCSP, revoked' java_said ocsp revoked 'REVOKED: .*SUPERSEDED'
   check 'judges: Java PKIX, OCSP, unknown' java_said ocsp unknown 'UNDETERMINED_REVOCATION_STATUS: .* is unknown'
-  check 'judges: Java PKIX, CRL' java_says crl
-  check 'judges: Java PKIX, CRL, good' java_said crl good VALID
-  check 'judges: Java PKIX, CRL, revoked' java_said crl revoked 'REVOKED: .*SUPERSEDED'
+  for how in crl lists; do
+    check "judges: Java PKIX, $how" java_says $how
+    check "judges: Java PKIX, $how, good" java_said $how good VALID
+    check "judges: Java PKIX, $how, revoked" java_said $how revoked 'REVOKED: .*SUPERSEDED'
+  done
   check 'judges: nginx staples a good answer' nginx_staples_good
-  check 'judges: nginx never staples revoked' nginx_never_staples_revoked
+  check 'judges: nginx never staples revoked' nginx_never_staples revoked
+  check 'judges: nginx never staples unknown' nginx_never_staples unknown
   check 'judges: a new OCSP responder without a restart' rotate_responder
   check 'judges: rotated, openssl, also what was cached' rotated_everywhere
   check 'judges: rotated, what the old one signed verifies' old_answer_verifies
-  check 'judges: rotated, GnuTLS ocsptool, good' gnutls_ocsp good good
-  check 'judges: rotated, GnuTLS ocsptool, revoked' gnutls_ocsp revoked revoked
+  for case in good revoked unknown; do check "judges: rotated, GnuTLS ocsptool, $case" gnutls_ocsp $case $case; done
   check 'judges: rotated, Java PKIX' java_says ocsp
   check 'judges: rotated, Java PKIX, good' java_said ocsp good VALID
   check 'judges: rotated, Java PKIX, revoked' java_said ocsp revoked 'REVOKED: .*SUPERSEDED'
-  kill "$nginx" 2>/dev/null || true
+  check 'judges: rotated, Java PKIX, unknown' java_said ocsp unknown 'UNDETERMINED_REVOCATION_STATUS: .* is unknown'
+  stop_nginx
+  start_nginx
+  check 'judges: rotated, nginx staples good' nginx_staples_rotated
+  for case in revoked unknown; do check "judges: rotated, nginx never staples $case" nginx_never_staples $case; done
+  stop_nginx
 }
