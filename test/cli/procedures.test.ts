@@ -1,6 +1,6 @@
 /**
  * The procedures of docs/operations.md for root and intermediate, literally: the blocks of commands are taken from the document and run, with a folder for the CA, whose
- * program is running, and one for the root. What the document promises is then asked of openssl.
+ * program is running, one for the root, and one for the CA that follows where the root is lost. What the document promises is then asked of openssl.
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -8,7 +8,6 @@ import { randomBytes, X509Certificate } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { buildIca } from '../../src/build.js'
 import { createLogging } from '../../src/logging.js'
@@ -16,16 +15,17 @@ import { openCore, readConfig } from '../../src/open.js'
 import { pemEncode } from '../../src/pki/pem.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
 import { issueDirectly } from '../support/issuing.js'
-import { freePort, newFolder, type Program, run, serve } from '../support/program.js'
+import { createLeanClient } from '../support/lean-acme.js'
+import { freePort, newFolder, type Program, programFile, run, serve } from '../support/program.js'
 
 const executed = promisify(execFile)
 const document = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
 
-type Place = 'ca' | 'root'
+type Place = 'ca' | 'root' | 'new'
 type Block = { place: Place; procedure: string; lines: string[] }
 
 /** Blocks whose fence names a place and a procedure: ```sh ca roll-over */
-const blocks: Block[] = [...document.matchAll(/^```sh (ca|root) (\S+)\n(.*?)^```$/gms)].map(([, place, procedure = '', text = '']) => ({
+const blocks: Block[] = [...document.matchAll(/^```sh (ca|root|new) (\S+)\n(.*?)^```$/gms)].map(([, place, procedure = '', text = '']) => ({
   place: place as Place,
   procedure,
   lines: text.trim().split('\n'),
@@ -34,18 +34,18 @@ const blocks: Block[] = [...document.matchAll(/^```sh (ca|root) (\S+)\n(.*?)^```
 const { folder: scratch, remove } = newFolder()
 const ca = path.join(scratch, 'ca')
 const medium = path.join(scratch, 'medium')
-const folders: Record<Place, string> = { ca, root: path.join(medium, 'root') }
+const fresh = path.join(scratch, 'new')
+const folders: Record<Place, string> = { ca, root: path.join(medium, 'root'), new: fresh }
 const bin = path.join(scratch, 'bin')
 let program: Program
+/** The CA that follows. */
+let successor: Program | null = null
 let said = ''
 
 /** `xmpp-ica` as a command on the PATH. */
 const install = (): void => {
-  const main = new URL('../../src/main.ts', import.meta.url).href
-  const tsx = fileURLToPath(import.meta.resolve('tsx'))
   mkdirSync(bin)
-  writeFileSync(path.join(bin, 'main.mjs'), `import { main } from ${JSON.stringify(main)}\nawait main(process.argv.slice(2))\n`)
-  writeFileSync(path.join(bin, 'xmpp-ica'), `#!/bin/sh\nexec ${process.execPath} --import ${tsx} ${path.join(bin, 'main.mjs')} "$@"\n`)
+  writeFileSync(path.join(bin, 'xmpp-ica'), `#!/bin/sh\nexec ${process.execPath} ${programFile} "$@"\n`)
   chmodSync(path.join(bin, 'xmpp-ica'), 0o755)
 }
 
@@ -64,7 +64,11 @@ const perform = async (procedure: string): Promise<void> => {
         program = await serve(ca, {})
         continue
       }
-      const env = { PATH: `${bin}:${process.env.PATH}`, HOME: scratch, MEDIUM: medium, LC_ALL: 'C' }
+      if (line === 'systemctl start xmpp-ica-2') {
+        successor = await serve(fresh, {})
+        continue
+      }
+      const env = { PATH: `${bin}:${process.env.PATH}`, HOME: scratch, MEDIUM: medium, NEW: fresh, LC_ALL: 'C' }
       const { stdout, stderr } = await executed('sh', ['-euc', line], { cwd: folders[place], env }).catch(
         (error: { stdout: string; stderr: string }) => {
           throw new Error(`${place}$ ${line}\n${error.stdout}${error.stderr}`)
@@ -76,8 +80,8 @@ const perform = async (procedure: string): Promise<void> => {
 }
 
 /** A leaf of whatever intermediate signs now, as a file with its chain; its path. */
-const issue = async (domain: string): Promise<string> => {
-  const core = await openCore(readConfig(ca), createLogging('silent'), { create: false, actor: 'system', purpose: 'test' })
+const issue = async (domain: string, place: 'ca' | 'new' = 'ca'): Promise<string> => {
+  const core = await openCore(readConfig(folders[place]), createLogging('silent'), { create: false, actor: 'system', purpose: 'test' })
   try {
     const ica = buildIca(core, () => undefined)
     const { der } = await issueDirectly(ica, domain)
@@ -108,9 +112,9 @@ describe('docs/operations.md', () => {
   const rootFile = path.join(ca, 'ca-keys', 'root.pem')
   let url = ''
   let dns: DnsServer
-  const crl = async (name: string): Promise<string> => {
+  const crl = async (name: string, from = url): Promise<string> => {
     const file = path.join(scratch, `${randomBytes(4).toString('hex')}.crl`)
-    writeFileSync(file, new Uint8Array(await (await fetch(`${url}/crl/${name}.crl`)).arrayBuffer()))
+    writeFileSync(file, new Uint8Array(await (await fetch(`${from}/crl/${name}.crl`)).arrayBuffer()))
     return file
   }
   const idOf = async (certificate: string): Promise<string> =>
@@ -118,7 +122,8 @@ describe('docs/operations.md', () => {
       .replace(/^[^\n]*\n|[:\s]/g, '')
       .slice(0, 16)
       .toLowerCase()
-  const status = async (leaf: string): Promise<string> => {
+  /** What OCSP says of a leaf where it points to. */
+  const status = async (leaf: string, root = rootFile): Promise<string> => {
     const text = await openssl(
       'ocsp',
       '-issuer',
@@ -126,9 +131,9 @@ describe('docs/operations.md', () => {
       '-cert',
       leaf,
       '-url',
-      `${url}/ocsp`,
+      (await openssl('x509', '-in', leaf, '-noout', '-ocsp_uri')).trim(),
       '-CAfile',
-      rootFile,
+      root,
       '-verify_other',
       `${leaf}.issuer`,
     )
@@ -136,15 +141,16 @@ describe('docs/operations.md', () => {
     return / (good|revoked|unknown)\n/.exec(text)?.[1] ?? text
   }
   /** What openssl says of a leaf with the CRLs of both levels. */
-  const verdict = async (leaf: string): Promise<string> => {
-    const lists = [await crl(await idOf(`${leaf}.issuer`)), await crl(await idOf(rootFile))]
+  const verdict = async (leaf: string, root = rootFile): Promise<string> => {
+    const from = new URL((await openssl('x509', '-in', leaf, '-noout', '-ocsp_uri')).trim()).origin
+    const lists = [await crl(await idOf(`${leaf}.issuer`), from), await crl(await idOf(root), from)]
     return openssl(
       'verify',
       '-x509_strict',
       '-crl_check_all',
       ...lists.flatMap((list) => ['-CRLfile', list]),
       '-CAfile',
-      rootFile,
+      root,
       '-untrusted',
       `${leaf}.issuer`,
       leaf,
@@ -171,13 +177,18 @@ describe('docs/operations.md', () => {
     first = await issue('first.example.com')
   })
   after(async () => {
+    successor?.child.kill('SIGTERM')
+    await successor?.result
     await stop()
     await dns.close()
     remove()
   })
 
   it('has its commands in blocks that are run here', () => {
-    assert.deepEqual([...new Set(blocks.map(({ procedure }) => procedure))], ['take-away', 'roll-over', 'compromise', 'revoke'])
+    assert.deepEqual(
+      [...new Set(blocks.map(({ procedure }) => procedure))],
+      ['take-away', 'roll-over', 'compromise', 'revoke', 'root-compromise', 'root-revoke'],
+    )
     // A block that nobody runs is one that rots.
     assert.equal([...document.matchAll(/^```sh/gm)].length, blocks.length)
   })
@@ -256,5 +267,46 @@ describe('docs/operations.md', () => {
     assert.match(doctor.stdout, /ERROR {4}root: The intermediate ".* 3".* was revoked/)
     const alone = await run(ca, ['revoke', path.join(ca, 'ca-keys', 'intermediate.pem'), '--yes'])
     assert.match(alone.stderr, /Only the root can revoke an intermediate/)
+  })
+
+  it('gets over the compromise of the root: a CA of another root, and the old one answers for its certificates', async () => {
+    const port = await freePort()
+    mkdirSync(fresh)
+    writeFileSync(path.join(scratch, 'passphrase-2'), 'battery staple\n', { mode: 0o600 })
+    writeFileSync(
+      path.join(fresh, '.env'),
+      `ICA_URL=http://localhost:${port}\nICA_KEY_PASSPHRASE_FILE=${path.join(scratch, 'passphrase-2')}\nICA_LOG_LEVEL=info\nICA_DNS_SERVERS=${dns.address}\n`,
+    )
+    const newRoot = path.join(fresh, 'ca-keys', 'root.pem')
+    const order = async (origin: string): Promise<string> => {
+      const client = await createLeanClient({ origin, directory: `${origin}/acme/directory` })
+      const refused = await client.newOrder(['fourth.ica-procedures.net']).then(
+        () => 'ordered',
+        (error: Error) => error.message,
+      )
+      client.close()
+      return refused
+    }
+    assert.match(await order(url), /503|ordered/)
+    await perform('root-compromise')
+    assert.match(said, /Example XMPP CA 2 Root/)
+    // Rules are read anew within a second.
+    await until('the old CA takes no more orders', async () => /rejectedIdentifier/.test(await order(url)))
+    assert.equal(await order(`http://localhost:${port}`), 'ordered')
+
+    const fourth = await issue('fourth.example.com', 'new')
+    assert.equal(await status(fourth, newRoot), 'good')
+    assert.match(await verdict(fourth, newRoot), /: OK\n/)
+    assert.match(await verdict(fourth, rootFile), /unable to get|error 20/)
+    // The two have different addresses for status, and neither answers for the other.
+    assert.notEqual(await openssl('x509', '-in', fourth, '-noout', '-ocsp_uri'), await openssl('x509', '-in', third, '-noout', '-ocsp_uri'))
+    assert.equal(await status(third), 'good')
+
+    await perform('root-revoke')
+    for (const leaf of [first, second, third]) await until('the old CA says revoked', async () => (await status(leaf)) === 'revoked')
+    for (const leaf of [first, second, third]) await until('so do its CRLs', async () => /error 23 at 0 depth/.test(await verdict(leaf)))
+    assert.equal(await status(fourth, newRoot), 'good')
+    assert.match(await verdict(fourth, newRoot), /: OK\n/)
+    assert.equal((await run(ca, ['list', '--valid', '--json'])).stdout.trim(), '[]')
   })
 })
