@@ -144,7 +144,7 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation'], on
   const ports = createPorts({ servers: config.dnsServers, lab: config.lab, http01Port: config.http01Port, tlsAlpn01Port: config.tlsAlpn01Port })
   const persist = { clock, issuerDomainNames: config.caaIdentities, accountHashPrefix: `${config.url}/acme/account-hash/` }
   const issuers = [intermediate, ...keystore.retired]
-  const users = keystore.users ? [keystore.users.root, keystore.users.intermediate] : []
+  const users = keystore.users ? [keystore.users.root, keystore.users.intermediate, ...keystore.users.retired] : []
   const ownKeys = new Set([...issuers, root, ...users].map(({ publicKey }) => publicKey.keyId))
   return {
     clock,

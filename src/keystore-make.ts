@@ -123,7 +123,14 @@ const sortChain = (
  * `rootFile` where that exists. Judged twice: by this program and by the libraries of the field.
  * @throws KeystoreError in words: not for our key, root missing, wrong purposes, expired, …
  */
-export const readChainFile = async (file: string, signer: Signer, keyFile: string, rootFile: string, now: number): Promise<Uint8Array[]> => {
+export const readChainFile = async (
+  file: string,
+  signer: Signer,
+  keyFile: string,
+  rootFile: string,
+  now: number,
+  clientele: Clientele = 'servers',
+): Promise<Uint8Array[]> => {
   const certificates = readPem(file)
   const hasRoot = existsSync(rootFile)
   const read = (der: Uint8Array): CertificateInfo => {
@@ -147,7 +154,7 @@ export const readChainFile = async (file: string, signer: Signer, keyFile: strin
     throw new KeystoreError(`${file}: ends with another root than ${rootFile}. A new root needs a new folder (ICA_KEYS).`)
   }
   try {
-    readIssuer(chain, signer, now)
+    readIssuer(chain, signer, now, clientele)
   } catch (error) {
     throw new KeystoreError(`${file}: ${(error as Error).message}`)
   }

@@ -119,7 +119,7 @@ export const openRoot = (folder: string, passphrase: string, now: number): Issue
 }
 
 /** The intermediates that were followed and have not expired. One whose key was destroyed is left out, and noted. */
-const openRetired = (folder: string, root: Uint8Array, passphrase: string, now: number, notes: string[]): Issuer[] => {
+const openRetired = (folder: string, root: Uint8Array, passphrase: string, now: number, clientele: Clientele, notes: string[]): Issuer[] => {
   const at = path.join(folder, retiredFolder)
   if (!existsSync(at)) return []
   const names = readdirSync(at).filter((name) => name.endsWith('.pem'))
@@ -133,13 +133,13 @@ const openRetired = (folder: string, root: Uint8Array, passphrase: string, now: 
       return []
     }
     const signer = nodeSigner(openKey(at, key, passphrase))
-    return [about(file, () => readIssuer([...chain, root], signer, now))]
+    return [about(file, () => readIssuer([...chain, root], signer, now, clientele))]
   })
   return issuers.sort((a, b) => b.notBefore - a.notBefore)
 }
 
-/** Opens the CA of one clientele. */
-const openCa = (folder: string, passphrase: string, now: number, clientele: Clientele): CaKeys => {
+/** Opens and checks the CA of one clientele, as {@link openKeystore} does. Throws KeystoreError. */
+export const openCa = (folder: string, passphrase: string, now: number, clientele: Clientele): CaKeys => {
   const inventory = inspectKeystore(folder)
   if (inventory.state !== 'complete') throw new KeystoreError(explainInventory(folder, inventory) ?? '')
   checkMode(folder, 'folder')
@@ -153,7 +153,7 @@ const openCa = (folder: string, passphrase: string, now: number, clientele: Clie
   const rootSigner = inventory.rootKey ? nodeSigner(openKey(folder, files.rootKey, passphrase)) : null
   const rootIssuer = rootSigner && about(rootFile, () => readIssuer([root], rootSigner, now, clientele))
   const notes: string[] = []
-  const retired = openRetired(folder, root, passphrase, now, notes).filter(({ id }) => id !== intermediate.id)
+  const retired = openRetired(folder, root, passphrase, now, clientele, notes).filter(({ id }) => id !== intermediate.id)
   if (!rootIssuer) notes.push(`${files.rootKey} is not here (offline root): its CRL comes from where it is, by "xmpp-ica crl --import root.crl".`)
   for (const [name, notAfter] of [['root', rootInfo.notAfter] as const, ['intermediate', intermediate.notAfter] as const]) {
     if (notAfter - now < year / 2)

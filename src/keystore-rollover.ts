@@ -1,6 +1,6 @@
 /**
  * A new intermediate beside the one that works: made by a root that is here, or requested here, signed where the root is, and imported. The old one is kept (`retired/`), because
- * what it has signed still has to be answered for; nothing is ever deleted.
+ * what it has signed still has to be answered for; nothing is ever deleted. The same for the CA of servers and, in its folder, for the one of users.
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -10,9 +10,9 @@ import { files, next, retiredFolder } from './keystore/inventory.js'
 import { KeystoreError, readPem } from './keystore-files.js'
 import { installFiles, replaceFiles } from './keystore-install.js'
 import { backdate, intermediateLifetime, newCaKey, pem, readChainFile } from './keystore-make.js'
-import { inspectKeystore, openKey, openKeystore, openRoot } from './keystore-open.js'
+import { inspectKeystore, openCa, openKey, openRoot } from './keystore-open.js'
 import { type Issuer, newSerial, type StatusUrls } from './pki/certificate.js'
-import { intermediateRequest, makeIntermediate, type Subject } from './pki/hierarchy.js'
+import { type Clientele, intermediateRequest, makeIntermediate, type Subject } from './pki/hierarchy.js'
 import { nodeSigner, type PublicKeyInfo } from './pki/keys.js'
 import { pemEncode } from './pki/pem.js'
 import { encryptPrivateKey } from './pki/private-keys.js'
@@ -65,7 +65,14 @@ const follow = (folder: string, key: string, chain: readonly Uint8Array[]): void
 }
 
 /** An intermediate signed by the root; its certificate (DER). */
-const signIntermediate = (root: Issuer, subject: Subject, publicKey: PublicKeyInfo, urls: StatusUrls, now: number): Promise<Uint8Array> => {
+const signIntermediate = (
+  root: Issuer,
+  subject: Subject,
+  publicKey: PublicKeyInfo,
+  urls: StatusUrls,
+  now: number,
+  clientele: Clientele,
+): Promise<Uint8Array> => {
   const today = Math.floor(now / 1000) * 1000
   return makeIntermediate({
     serial: newSerial(randomBytes),
@@ -75,6 +82,7 @@ const signIntermediate = (root: Issuer, subject: Subject, publicKey: PublicKeyIn
     urls,
     notBefore: Math.max(today - backdate, root.notBefore),
     notAfter: Math.min(today + intermediateLifetime, root.notAfter),
+    clientele,
   })
 }
 
@@ -84,6 +92,7 @@ export const renewIntermediate = async (
   passphrase: string,
   now: number,
   rootUrls: (rootId: string) => StatusUrls,
+  clientele: Clientele = 'servers',
 ): Promise<Uint8Array> => {
   mustBeComplete(folder)
   if (existsSync(path.join(folder, next.key)))
@@ -92,9 +101,10 @@ export const renewIntermediate = async (
     )
   const root = openRoot(folder, passphrase, now)
   const key = newCaKey('P-256')
-  const der = await signIntermediate(root, { commonName: nextName(currentName(folder)) }, nodeSigner(key).publicKey, rootUrls(root.id), now)
+  const subject = { commonName: nextName(currentName(folder)) }
+  const der = await signIntermediate(root, subject, nodeSigner(key).publicKey, rootUrls(root.id), now, clientele)
   follow(folder, encryptPrivateKey(key, passphrase), [der])
-  openKeystore(folder, passphrase, now)
+  openCa(folder, passphrase, now, clientele)
   return der
 }
 
@@ -119,19 +129,25 @@ export const awaitsNext = (folder: string): boolean => {
 }
 
 /** Checks what the root made of the request of {@link requestNext} and puts it in place of the old one. */
-export const importNext = async (folder: string, passphrase: string, file: string, now: number): Promise<void> => {
+export const importNext = async (folder: string, passphrase: string, file: string, now: number, clientele: Clientele = 'servers'): Promise<void> => {
   mustBeComplete(folder)
   const signer = nodeSigner(openKey(folder, next.key, passphrase))
-  const chain = await readChainFile(file, signer, next.key, path.join(folder, files.root), now)
+  const chain = await readChainFile(file, signer, next.key, path.join(folder, files.root), now, clientele)
   follow(folder, readFileSync(path.join(folder, next.key), 'utf8'), chain.slice(0, -1))
-  openKeystore(folder, passphrase, now)
+  openCa(folder, passphrase, now, clientele)
 }
 
 /**
  * Signs the request of an intermediate with the root. Of the request are taken the key and the name, nothing else.
  * @returns the certificate (DER)
  */
-export const signRequest = async (root: Issuer, file: string, rootUrls: StatusUrls, now: number): Promise<Uint8Array> => {
+export const signRequest = async (
+  root: Issuer,
+  file: string,
+  rootUrls: StatusUrls,
+  now: number,
+  clientele: Clientele = 'servers',
+): Promise<Uint8Array> => {
   const { readIntermediateRequest } = await import('./pki/intermediate-request.js')
   let pemText: string
   try {
@@ -142,7 +158,7 @@ export const signRequest = async (root: Issuer, file: string, rootUrls: StatusUr
   const { subject, publicKey } = await readIntermediateRequest(pemText).catch((error: Error) => {
     throw new KeystoreError(`${file}: ${error.message}`)
   })
-  return signIntermediate(root, subject, publicKey, rootUrls, now)
+  return signIntermediate(root, subject, publicKey, rootUrls, now, clientele)
 }
 
 /** The certificates (DER) of every intermediate that has been followed, also of those that have expired. */

@@ -2,19 +2,18 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
 import { factsOf } from '../build.js'
-import { files, retiredFolder } from '../keystore/inventory.js'
+import type { Config } from '../config.js'
+import { files } from '../keystore/inventory.js'
 import { importChain, requestIntermediate } from '../keystore-make.js'
 import { inspectKeystore, readPassphrase } from '../keystore-open.js'
-import { awaitsNext, importNext, renewIntermediate, requestNext, signRequest } from '../keystore-rollover.js'
+import { awaitsNext } from '../keystore-rollover.js'
 import { createLogging } from '../logging.js'
-import { defaultName, OperatorError, openCore, readConfig, registerIntermediate } from '../open.js'
-import { pemEncode } from '../pki/pem.js'
-import { readCertificate } from '../pki/read-certificate.js'
-import { statusUrls } from '../status-urls.js'
+import { defaultName, OperatorError, openCore, readConfig } from '../open.js'
 import { version } from '../version.js'
 import { describe } from './banner.js'
-import { operator, withRoot } from './context.js'
-import { print, say, when } from './output.js'
+import { operator } from './context.js'
+import { print, say } from './output.js'
+import { followUp, type Succession, signNext, takeNext } from './roll-over.js'
 
 type Options = { name?: string; csr?: true | string; import?: string; newIntermediate?: true; sign?: string; out?: string }
 
@@ -35,52 +34,16 @@ const request = async (options: Options): Promise<void> => {
   )
 }
 
-const restart =
-  'Start the CA again, so that it signs with the new one. What the old one has signed stays valid, and its status goes on being published.'
+/** What follows the intermediate of servers. */
+const succession = (config: Config): Succession => ({ folder: config.keys, clientele: 'servers', command: 'init' })
 
 const install = async (chain: string): Promise<void> => {
   const config = readConfig()
+  if (awaitsNext(config.keys)) return takeNext(config, succession(config), chain)
   const { passphrase } = readPassphrase(config, false)
-  if (awaitsNext(config.keys)) {
-    await importNext(config.keys, passphrase, path.resolve(chain), Date.now())
-    return say(`Installed in ${config.keys}; the one before is kept in ${path.join(config.keys, retiredFolder)}. ${restart}`)
-  }
   await importChain(config.keys, passphrase, path.resolve(chain), Date.now())
   say(`Installed in ${config.keys}. Start with: xmpp-ica serve`)
 }
-
-/** A new intermediate for a CA that works: at once, or its request. */
-const followUp = async (options: Options): Promise<void> => {
-  const config = readConfig()
-  const { passphrase } = readPassphrase(config, false)
-  if (!options.csr) {
-    const der = await renewIntermediate(config.keys, passphrase, Date.now(), (id) => statusUrls(config, id, null))
-    const { commonName, serial } = readCertificate(der)
-    return say(`Made "${commonName}" (${serial}); the one before is kept in ${path.join(config.keys, retiredFolder)}. ${restart}`)
-  }
-  const pem = await requestNext(config.keys, passphrase)
-  if (typeof options.csr === 'string') writeFileSync(options.csr, pem)
-  else process.stdout.write(pem)
-  say(
-    'Let the root sign this request, where it is: xmpp-ica init --sign next.csr --out next.pem. Then here: xmpp-ica init --import next.pem. The CA goes on meanwhile.',
-  )
-}
-
-/** The root signs an intermediate that was requested elsewhere. */
-const sign = (file: string, out: string | undefined): Promise<void> =>
-  withRoot('sign', async (core) => {
-    const { config, clock, store, root } = core
-    const der = await signRequest(root, file, statusUrls(config, root.id, null), clock.now())
-    await registerIntermediate(store, { id: root.id, issuer: root }, der, { at: clock.now(), actor: operator() })
-    const pem = pemEncode('CERTIFICATE', der) + pemEncode('CERTIFICATE', root.certificate)
-    if (out === undefined) process.stdout.write(pem)
-    else writeFileSync(out, pem)
-    const { commonName, serial, notAfter } = readCertificate(der)
-    say(
-      `Signed "${commonName}" (${serial}), until ${when(notAfter)}. Its status will be looked for at ${statusUrls(config, root.id, null).crl}: ICA_URL or ICA_STATUS_URL must be the same here as on the CA.`,
-    )
-    say(`Where it was requested: xmpp-ica init --import ${out === undefined ? 'FILE' : path.basename(out)}`)
-  })
 
 const make = async (options: Options): Promise<void> => {
   const config = readConfig()
@@ -124,8 +87,8 @@ Examples:
     )
     .action(async (options: Options) => {
       if (options.csr && options.import) throw new OperatorError('--csr and --import are two steps: first the one, then the other.')
-      if (options.sign !== undefined) await sign(options.sign, options.out)
-      else if (options.newIntermediate) await followUp(options)
+      if (options.sign !== undefined) await signNext(options.sign, options.out, { clientele: 'servers', command: 'init' })
+      else if (options.newIntermediate) await followUp(readConfig(), succession(readConfig()), options.csr)
       else if (options.csr) await request(options)
       else if (options.import) await install(options.import)
       else await make(options)

@@ -10,9 +10,10 @@ import { issueUserCertificate, keyOfUserRequest, type UserCaDeps } from '../issu
 import { type BareJid, parseBareJid } from '../jid.js'
 import { usersFolder } from '../keystore/inventory.js'
 import { createCa, subjectsOf } from '../keystore-make.js'
-import { type CaKeys, openKeystore } from '../keystore-open.js'
+import { type CaKeys, inspectKeystore, openKeystore } from '../keystore-open.js'
+import { awaitsNext } from '../keystore-rollover.js'
 import { type Certificate, type RevocationReason, revocationReasons } from '../model.js'
-import { OperatorError, registerUsers } from '../open.js'
+import { OperatorError, readConfig, registerUsers } from '../open.js'
 import { readCertificateRequest } from '../pki/csr.js'
 import { nodeSigner, type PublicKeyInfo } from '../pki/keys.js'
 import { pemDecode, pemEncode } from '../pki/pem.js'
@@ -22,6 +23,7 @@ import { version } from '../version.js'
 import { operator, withCore, withStore } from './context.js'
 import { readSerial } from './names.js'
 import { facts, print, printJson, say, table, when } from './output.js'
+import { followUp, signNext, takeNext } from './roll-over.js'
 
 const day = 86_400_000
 
@@ -40,7 +42,14 @@ const describe = (users: CaKeys, config: Core['config']): string =>
     ['CRL', [statusUrls(config, users.intermediate.id, null).crl, statusUrls(config, users.root.id, null).crl]],
   ])
 
-const init = (): Promise<void> =>
+/** The lists of the user CA, published before the first certificate that points to them. */
+const publishLists = async (core: Core): Promise<void> => {
+  const { crls } = buildCa(core, version)
+  await crls.publishDue()
+  await crls.stop()
+}
+
+const make = (): Promise<void> =>
   withCore('user init', async (core) => {
     const { config, clock, store, passphrase, keystore } = core
     if (keystore.users) {
@@ -52,10 +61,7 @@ const init = (): Promise<void> =>
     const fresh = openKeystore(config.keys, passphrase, clock.now())
     const users = fresh.users as CaKeys
     await registerUsers(store, users, { at: clock.now(), actor: operator() })
-    // Its lists are there before the first certificate that points to them.
-    const { crls } = buildCa({ ...core, keystore: fresh }, version)
-    await crls.publishDue()
-    await crls.stop()
+    await publishLists({ ...core, keystore: fresh })
     say(`Made a root and an intermediate for users in ${folder}.`)
     print(describe(users, config))
     say(
@@ -63,9 +69,28 @@ const init = (): Promise<void> =>
     )
   })
 
+const none = 'There is no user CA yet. It is made by: xmpp-ica user init'
+
+type InitOptions = { newIntermediate?: true; csr?: true | string; import?: string; sign?: string; out?: string }
+
+const init = async (options: InitOptions): Promise<void> => {
+  const config = readConfig()
+  const succession = { folder: path.join(config.keys, usersFolder), clientele: 'users', command: 'user init' } as const
+  if (options.sign !== undefined) return signNext(options.sign, options.out, succession)
+  if (options.csr && !options.newIntermediate) throw new OperatorError('--csr goes with --new-intermediate.')
+  const isFirst = !options.newIntermediate && options.import === undefined
+  if (isFirst) return make()
+  if (inspectKeystore(succession.folder).state === 'empty') throw new OperatorError(none)
+  if (options.newIntermediate) await followUp(config, succession, options.csr)
+  else if (!awaitsNext(succession.folder))
+    throw new OperatorError('No intermediate of users waits for its certificate. First: xmpp-ica user init --new-intermediate --csr next.csr')
+  else await takeNext(config, succession, options.import as string)
+  if (!options.csr) await withCore('user init', publishLists)
+}
+
 /** Throws OperatorError where there is no user CA. */
 const usersOf = ({ keystore }: Core): CaKeys => {
-  if (!keystore.users) throw new OperatorError('There is no user CA yet. It is made by: xmpp-ica user init')
+  if (!keystore.users) throw new OperatorError(none)
   return keystore.users
 }
 
@@ -196,7 +221,23 @@ export const addUser = (program: Command): void => {
   user
     .command('init')
     .description('make the root and the intermediate of users, apart from those of servers')
-    .addHelpText('after', '\nExample:\n  $ xmpp-ica user init')
+    .option('--new-intermediate', 'an intermediate that follows the one of users; with --csr only its key and request')
+    .option('--csr [file]', 'the request, to stdout or a file')
+    .option('--import <file>', 'check and install what the root made of the request')
+    .option('--sign <file>', 'where the root.key of users is: sign the request')
+    .option('--out <file>', 'write what was signed there')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ xmpp-ica user init
+  $ xmpp-ica user init --new-intermediate
+      Another intermediate, where ca-keys/users/root.key is on this machine. The one before is kept, for the status of what it has signed.
+  $ xmpp-ica user init --new-intermediate --csr next.csr     # on the CA
+  $ xmpp-ica user init --sign next.csr --out next.pem        # where the root of users is
+  $ xmpp-ica user init --import next.pem                     # on the CA
+      The same with a root that is kept elsewhere.`,
+    )
     .action(init)
   user
     .command('issue')

@@ -137,8 +137,9 @@ const conditionsOf = (selector: CertificateSelector): { sql: string; values: Val
     const either = [`value IN (${marks(exact)})`, ...suffixes.map(() => `value LIKE ? ESCAPE '\\'`)]
     add(`c.serial IN (SELECT serial FROM certificate_name WHERE ${either.join(' OR ')})`, ...exact, ...suffixes.map(likeSuffix))
   }
-  // What was not named by its serial is a subscriber's: the CA's own certificates are replaced, not revoked by the way.
-  if (selector.serials === undefined) add(`c.kind = 'leaf'`)
+  // What was not named by its serial is a subscriber's: the CA's own certificates are replaced, not revoked by the way. Those of users fall with their issuer or their key.
+  const withUsers = selector.issuerId !== undefined || selector.keyId !== undefined
+  if (selector.serials === undefined) add(withUsers ? `c.kind IN ('leaf', 'user')` : `c.kind = 'leaf'`)
   return { sql: parts.join(''), values }
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,7 +12,7 @@ import { openStore } from '../../src/store/store.js'
 import { silent } from '../store/fixtures.js'
 import { freePort, newFolder, type Program, run, serve, start } from '../support/program.js'
 
-describe('certificates of users', { timeout: 300_000 }, () => {
+describe('certificates of users', { timeout: 600_000 }, () => {
   const { folder, remove } = newFolder()
   let environment: Record<string, string>
   let program: Program
@@ -30,13 +30,13 @@ describe('certificates of users', { timeout: 300_000 }, () => {
   }
   const uriIn = (name: string, what: string): string =>
     new RegExp(`${what}[\\s\\S]*?URI:(\\S+)`).exec(execFileSync('openssl', ['x509', '-in', name, '-noout', '-text'], { encoding: 'utf8' }))?.[1] ?? ''
-  const ocsp = (name: string, url = uriIn(name, 'OCSP -')): string => {
-    const ask = ['ocsp', '-issuer', users('intermediate.pem'), '-cert', name, '-CAfile', users('root.pem'), '-url', url, '-no_nonce']
+  const ocsp = (name: string, url = uriIn(name, 'OCSP -'), issuer = users('intermediate.pem')): string => {
+    const ask = ['ocsp', '-issuer', issuer, '-cert', name, '-CAfile', users('root.pem'), '-url', url, '-no_nonce']
     return spawnSync('openssl', ask, { encoding: 'utf8' }).stdout
   }
-  const crlOf = async (name: string): Promise<string> => {
+  const crlOf = async (name: string, issuer = users('intermediate.pem')): Promise<string> => {
     const der = Buffer.from(await (await fetch(uriIn(name, 'CRL Distribution Points'))).arrayBuffer())
-    return execFileSync('openssl', ['crl', '-inform', 'DER', '-noout', '-text', '-CAfile', users('intermediate.pem')], {
+    return execFileSync('openssl', ['crl', '-inform', 'DER', '-noout', '-text', '-CAfile', issuer], {
       input: der,
       encoding: 'utf8',
     })
@@ -228,6 +228,35 @@ describe('certificates of users', { timeout: 300_000 }, () => {
     }
   })
 
+  it('takes a new intermediate, and goes on answering for the old one', async () => {
+    const of = (name: string): string => new X509Certificate(readFileSync(name)).fingerprint256
+    const [before, servers] = [of(users('intermediate.pem')), of(file('ca-keys', 'intermediate.pem'))]
+    cpSync(users('intermediate.pem'), file('first-intermediate.pem'))
+    assert.match((await cli('init', '--import', 'next.pem')).stderr, /No intermediate of users waits/)
+    const made = await cli('init', '--new-intermediate')
+    assert.equal(made.code, 0, made.stderr)
+    assert.match(made.stderr, /Made ".* User Intermediate 2"[\s\S]*Start the CA again/)
+    assert.notEqual(of(users('intermediate.pem')), before)
+    assert.equal(of(file('ca-keys', 'intermediate.pem')), servers, 'that of servers is as it was')
+    assert.deepEqual(new X509Certificate(readFileSync(users('intermediate.pem'))).keyUsage, ['1.3.6.1.5.5.7.3.2'])
+    assert.equal((await cli('issue', 'benvolio@example.org', '--out', 'second')).code, 0)
+    await restart()
+    assert.match(ocsp(file('second', 'benvolio@example.org.pem')), /: good/)
+    // Romeo's was signed by the first one, whose status, certificate and CRL are still there.
+    const romeo = JSON.parse((await cli('list', '--json')).stdout).find(({ jid }: { jid: string }) => jid === 'romeo@example.org')
+    writeFileSync(file('romeo.pem'), JSON.parse((await run(folder, ['show', romeo.serial, '--json'], environment)).stdout)[0].pem)
+    assert.match(ocsp(file('romeo.pem'), undefined, file('first-intermediate.pem')), /: good/)
+    assert.match(await crlOf(file('romeo.pem'), file('first-intermediate.pem')), /X509v3 CRL Number/)
+    assert.equal(
+      Buffer.from(await (await fetch(uriIn(file('romeo.pem'), 'CA Issuers -'))).arrayBuffer()).compare(
+        new X509Certificate(readFileSync(file('first-intermediate.pem'))).raw,
+      ),
+      0,
+    )
+    const doctor = await run(folder, ['doctor', '--json'], environment)
+    assert.equal(doctor.code, 0, doctor.stdout)
+  })
+
   it('goes on with its root elsewhere, whose CRL is imported', async () => {
     const medium = file('medium')
     mkdirSync(path.join(medium, 'ca-keys'), { recursive: true, mode: 0o700 })
@@ -242,6 +271,52 @@ describe('certificates of users', { timeout: 300_000 }, () => {
     await restart()
     assert.match(program.stdout(), /NOTE: User CA: root\.key is not here/)
     assert.equal((await fetch(`${environment.ICA_URL}/readyz`)).status, 200)
+  })
+
+  it('gets over the compromise of its intermediate, whose root is elsewhere', async () => {
+    const medium = file('medium')
+    const there = { ...environment, ICA_KEY_PASSPHRASE_FILE: file('data', 'ca-keys.passphrase') }
+    const at = (name: string): string => path.join(medium, name)
+    const ok = async (done: Promise<{ code: number | null; stderr: string }>): Promise<void> => {
+      const { code, stderr } = await done
+      assert.equal(code, 0, stderr)
+    }
+    cpSync(users('intermediate.pem'), at('compromised.pem'))
+    await ok(cli('init', '--new-intermediate', '--csr', at('next.csr')))
+    // Signed as one of servers it would be good for servers, too, and is refused.
+    await ok(run(medium, ['init', '--sign', 'next.csr', '--out', 'wrong.pem'], there))
+    assert.match((await cli('init', '--import', at('wrong.pem'))).stderr, /is not for users/)
+    await ok(run(medium, ['user', 'init', '--sign', 'next.csr', '--out', 'next.pem'], there))
+    await ok(cli('init', '--import', at('next.pem')))
+    await restart()
+    await ok(cli('issue', 'mercutio@example.org', '--out', 'third'))
+    assert.match(ocsp(file('third', 'mercutio@example.org.pem')), /: good/)
+
+    await ok(run(medium, ['revoke', 'compromised.pem', '--reason', 'cACompromise', '--yes'], there))
+    await ok(run(medium, ['crl', '--out', 'lists'], there))
+    await ok(run(folder, ['crl', '--import', path.join(medium, 'lists', 'root.crl')], environment))
+    await ok(run(folder, ['revoke', '--issuer', at('compromised.pem'), '--reason', 'cACompromise', '--yes'], environment))
+    const benvolio = file('second', 'benvolio@example.org.pem')
+    await until('what it has signed is revoked', async () => /: revoked/.test(ocsp(benvolio, undefined, at('compromised.pem'))))
+    await until('so is the intermediate itself', async () => {
+      const list = Buffer.from(await (await fetch(uriIn(at('compromised.pem'), 'CRL Distribution Points'))).arrayBuffer())
+      writeFileSync(file('user-root.crl'), list)
+      const verify = ['verify', '-crl_check', '-CRLfile', file('user-root.crl'), '-CAfile', users('root.pem'), at('compromised.pem')]
+      return /certificate revoked/.test(spawnSync('openssl', verify, { encoding: 'utf8' }).stderr)
+    })
+    assert.match(ocsp(file('third', 'mercutio@example.org.pem')), /: good/)
+    assert.equal((await fetch(`${environment.ICA_URL}/readyz`)).status, 200)
+  })
+
+  it('begins anew with another root, where the first is lost', async () => {
+    const root = readFileSync(users('root.pem'), 'utf8')
+    renameSync(file('ca-keys', 'users'), file('ca-keys-of-users-before'))
+    const made = await cli('init')
+    assert.equal(made.code, 0, made.stderr)
+    assert.notEqual(readFileSync(users('root.pem'), 'utf8'), root)
+    assert.equal((await cli('issue', 'tybalt@example.org', '--out', 'fourth')).code, 0)
+    await restart()
+    assert.match(ocsp(file('fourth', 'tybalt@example.org.pem')), /: good/)
   })
 
   it('refuses to start where the folder of users has a CA of servers', async () => {
