@@ -49,7 +49,7 @@ const stopper = (child: ChildProcess) => (): Promise<void> =>
 
 /** Waits until somebody listens. */
 const listening = async (port: number, child: ChildProcess, log: string): Promise<void> => {
-  for (let i = 0; i < 600 && child.exitCode === null; i++) {
+  for (let i = 0; i < 2400 && child.exitCode === null; i++) {
     const isUp = await new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => resolve(true))
       socket.on('error', () => resolve(false)).on('close', () => resolve(false))
