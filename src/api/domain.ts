@@ -9,6 +9,7 @@ import { forbiddenRange } from '../validation/address.js'
 import { withDeadline } from '../validation/deadline.js'
 import type { Answer, Resolver } from '../validation/resolver.js'
 import { type CertificateDeps, newestOf, readDomain } from './certificates.js'
+import { usualServices } from './facts.js'
 import { createMemo } from './memo.js'
 import { type Route, route } from './route.js'
 import { domain, rfc3339 } from './schemas.js'
@@ -33,8 +34,6 @@ type Look = {
 
 const defaultMs = 4_500
 const services = ['_xmpp-client._tcp', '_xmpp-server._tcp', '_xmpps-client._tcp', '_xmpps-server._tcp'] as const
-/** What XMPP servers commonly call their parts. */
-const parts = ['conference', 'upload', 'proxy', 'pubsub', 'muc', 'chat', 'xmpp']
 /** Of each list of records; what is beyond nobody needs to see. */
 const mostTargets = 10
 const mostAddresses = 8
@@ -78,7 +77,7 @@ const lookUpService = async (look: Look, service: (typeof services)[number], bas
 }
 
 const suggest = async ({ resolver, signal }: Look, base: string, wildcard: boolean): Promise<Domain['suggestions']> => {
-  const names = [...parts.map((part) => `${part}.${base}`), ...(wildcard ? [] : [`*.${base}`])].filter((name) => name.length <= longestName)
+  const names = [...usualServices.map((part) => `${part}.${base}`), ...(wildcard ? [] : [`*.${base}`])].filter((name) => name.length <= longestName)
   return Promise.all(
     names.map(async (name) => {
       const { kind } = await resolver.addresses(name, signal)

@@ -49,6 +49,9 @@ export type Facts = {
   needsRoot: boolean
 }
 
+/** What XMPP servers call their services: names to suggest. */
+export const usualServices = ['conference', 'upload', 'proxy', 'pubsub', 'muc', 'chat', 'xmpp'] as const
+
 export type Step = { title: string; lines: string[] }
 
 const rootFile = 'ica-root.pem'

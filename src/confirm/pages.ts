@@ -9,7 +9,7 @@ export const stylePath = '/confirm/page.css'
 
 /** In light and dark, from phone to desktop. */
 export const style = `:root { color-scheme: light dark; font: 1.05rem/1.5 system-ui, sans-serif }
-body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem }
+body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem; background: Canvas; color: CanvasText }
 h1 { font-size: 1.5rem; line-height: 1.25 }
 table { border-collapse: collapse; margin: 1.25rem 0; width: 100% }
 th { text-align: left; font-weight: 600; padding: .3rem 1rem .3rem 0; vertical-align: top; white-space: nowrap }

@@ -1,5 +1,6 @@
 /** The second step: names and kind. */
 import { useState } from 'preact/hooks'
+import { usualServices } from '../../../src/api/facts.js'
 import { toUnicode } from '../../../src/idna.js'
 import { expectedLeaf } from '../../../src/pki/expected-leaf.js'
 import { useJson } from '../shell/fetch.js'
@@ -12,13 +13,11 @@ import type { StepProps } from './page.js'
 import { type DomainFacts, domainPath } from './public.js'
 import { readDomain } from './read-domain.js'
 
-/** What XMPP servers call their services, where the CA can't say which of them exist. */
-const usual = ['conference', 'upload', 'proxy', 'pubsub']
-
 type Suggestion = { name: string; hint: string }
 
+/** The usual ones where the CA can't say which of them exist, or not yet. */
 const suggestionsOf = (domain: string, facts: DomainFacts | null, chosen: string[]): Suggestion[] => {
-  const services = facts?.suggestions ?? usual.map((label) => ({ name: `${label}.${domain}`, resolves: null }))
+  const services = facts?.suggestions ?? usualServices.map((label) => ({ name: `${label}.${domain}`, resolves: null }))
   const wildcard = `*.${domain}`
   const own = chosen.filter((name) => name !== wildcard && !services.some((service) => service.name === name))
   return [

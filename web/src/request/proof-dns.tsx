@@ -7,6 +7,7 @@ import { getJson } from '../shell/fetch.js'
 import { requestText as text } from '../text/en-request.js'
 import { Copy } from '../ui/copy.js'
 import { Mark, Notice } from '../ui/notice.js'
+import { Busy } from '../ui/spinner.js'
 import { sentenceOf, useAction, usePolling } from './hooks.js'
 import { type DnsLook, dnsPath } from './public.js'
 
@@ -94,17 +95,19 @@ export const DnsProof = ({ authorization, challenge, signer, shared, pending, re
           {text.proof.dns.zoneHint} {shared && text.proof.dns.both}
         </small>
       </p>
-      {!processing && live && <LiveState {...live} />}
-      {!processing && <Answer label={text.proof.dns.check} busy={busy} error={error} onClick={() => run(() => respond({}))} />}
+      <div role="status" class="live">
+        <h3>{text.proof.dns.live}</h3>
+        {live ? <LiveState {...live} /> : <Busy label={text.proof.dns.asking} />}
+      </div>
+      <Answer label={text.proof.dns.check} busy={busy || processing} error={error} onClick={() => run(() => respond({}))} />
     </>
   )
 }
 
 const LiveState = ({ look, failed, at }: Live) => {
-  if (failed || !look) return <p role="status">{text.proof.dns.noLive}</p>
+  if (failed || !look) return <p>{text.proof.dns.noLive}</p>
   return (
-    <div role="status">
-      <h3>{text.proof.dns.live}</h3>
+    <>
       {look.problem && <p>{look.problem}</p>}
       {look.cname && <p>{text.proof.dns.alias(look.cname)}</p>}
       <ul class="findings">
@@ -136,6 +139,6 @@ const LiveState = ({ look, failed, at }: Live) => {
       <p class="quiet">
         {look.complete ? text.proof.dns.complete : text.proof.dns.waiting} {text.proof.dns.asked(text.clock(at))}
       </p>
-    </div>
+    </>
   )
 }

@@ -49,7 +49,11 @@ export const MailProof = ({ challenge, signer, look, restart, respond }: ProofPr
     <>
       {mail && <Sent mail={mail} />}
       {mail && <Fingerprint signer={signer} />}
-      {choosing && !found && <Busy label={text.proof.mail.looking} />}
+      {choosing && !found && (
+        <div class="live">
+          <Busy label={text.proof.mail.looking} />
+        </div>
+      )}
       {choosing && found && (
         <>
           {!mail && <p>{text.proof.mail.lead}</p>}

@@ -164,6 +164,7 @@ export const requestText = {
       both: 'Another name of this order needs a record with the same name: keep both.',
       alias: (target: string) => `The name is an alias (CNAME): publish the value at ${target}.`,
       live: 'What the name servers answer now',
+      asking: 'Asking them …',
       states: {
         right: 'has the record',
         missing: 'does not have it yet',
