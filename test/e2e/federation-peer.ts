@@ -37,8 +37,13 @@ const secured = (socket: TLSSocket, event: 'secureConnect' | 'secure'): Promise<
     socket.once('close', () => reject(new Error('closed in the TLS handshake')))
   })
 
-/** Calls a server in the name of `from`, and sends `stanza` once it has accepted us. */
-export const call = async (to: { host: string; port: number; domain: string }, from: string, pair: Pair, stanza: string): Promise<Report> => {
+/** Calls a server in the name of `from`, and sends `stanza` once it has accepted us. With `dialback` it may offer that, too. */
+export const call = async (
+  to: { host: string; port: number; domain: string; dialback?: true },
+  from: string,
+  pair: Pair,
+  stanza: string,
+): Promise<Report> => {
   const report: Report = { accepted: false, stage: 'connect', detail: '', shown: null }
   const stream = createStream(connect(to.port, to.host))
   try {
@@ -58,7 +63,7 @@ export const call = async (to: { host: string; port: number; domain: string }, f
     found = await stream.until({ streamError, features })
     if (found.kind === 'streamError') throw new Error(conditionOf(found.match[0]))
     if (!found.match[0].includes('EXTERNAL')) throw new Error('SASL EXTERNAL is not offered')
-    if (found.match[0].includes('dialback')) throw new Error('dialback is offered')
+    if (found.match[0].includes('dialback') && !to.dialback) throw new Error('dialback is offered')
     report.stage = 'auth'
     stream.send(`<auth xmlns='${saslNamespace}' mechanism='EXTERNAL'>${Buffer.from(from).toString('base64')}</auth>`)
     found = await stream.until({ success: /<success[^>]*>/, saslFailure, streamError })

@@ -32,7 +32,8 @@ check() {
   fi
 }
 
-# checks NAME COMMAND...: a program that prints such lines itself. They are counted; that it came to its end is a check of its own.
+# checks NAME COMMAND...: a program that prints such lines itself. They are counted; that it came to its end is a check of its own. A line `call FUNCTION` has that
+# function called here, where the server is a child.
 checks() {
   local name=$1 line status=none
   shift
@@ -41,6 +42,7 @@ checks() {
       'ok '*) passed=$((passed + 1)) ;;
       'FAIL '*) failed=$((failed + 1)) ;;
       'status '*) status=${line#status } && continue ;;
+      'call '*) ${line#call } && continue ;;
     esac
     printf '%s\n' "$line"
   done < <("$@" 2>&1 </dev/null; echo "status $?")

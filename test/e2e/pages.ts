@@ -7,15 +7,13 @@
  * FOLDER gets the screenshots. DOMAIN is one that has certificates. Prints a line `ok` or `FAIL` for each check; the exit status is 1 where something failed.
  */
 import { mkdirSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { axe, chromiumOptions, layout, watchShifts } from './page-judge.js'
 
 const [base = '', folder = '', domain = 'example.org'] = process.argv.slice(2)
 if (!base || !folder) throw new Error('usage: pages.ts URL FOLDER [DOMAIN]')
 mkdirSync(folder, { recursive: true })
-const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 let failed = 0
 const report = async (name: string, work: () => Promise<string[]>): Promise<void> => {
@@ -32,6 +30,7 @@ type Watched = { page: Page; problems: string[] }
 /** A new page whose console, errors and requests are watched, and whose layout shifts are summed. */
 const open = async (browser: Browser, width: number, colorScheme: 'light' | 'dark'): Promise<Watched> => {
   const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme, ignoreHTTPSErrors: true, reducedMotion: 'reduce' })
+  await watchShifts(context)
   const page = await context.newPage()
   const problems: string[] = []
   page.on('console', (message) => {
@@ -40,16 +39,6 @@ const open = async (browser: Browser, width: number, colorScheme: 'light' | 'dar
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`))
   page.on('request', (request) => {
     if (!request.url().startsWith(`${base}/`) && !request.url().startsWith('blob:')) problems.push(`asks elsewhere: ${request.url()}`)
-  })
-  await page.addInitScript(() => {
-    const shifts: string[] = []
-    Object.assign(window, { shifts })
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean; sources?: { node?: Node }[] })[]) {
-        const moved = entry.sources?.map(({ node }) => (node instanceof Element ? `${node.tagName}.${node.className}` : node?.textContent)).join(', ')
-        if (!entry.hadRecentInput) shifts.push(`${entry.value.toFixed(4)} ${moved}`)
-      }
-    }).observe({ type: 'layout-shift', buffered: true })
   })
   return { page, problems }
 }
@@ -60,29 +49,6 @@ const settle = async (page: Page): Promise<void> => {
   await page.waitForLoadState('networkidle')
   await page.locator('.busy').waitFor({ state: 'detached', timeout: 20_000 })
 }
-
-const axe = async (page: Page): Promise<string[]> => {
-  await page.evaluate(axeSource)
-  return page.evaluate(async () => {
-    type Node = { target: unknown[]; failureSummary?: string }
-    const { run } = (
-      window as unknown as {
-        axe: { run(context: Document, options: object): Promise<{ violations: { id: string; help: string; nodes: Node[] }[] }> }
-      }
-    ).axe
-    const { violations } = await run(document, { rules: { 'target-size': { enabled: true } } })
-    return violations.flatMap(({ id, help, nodes }) =>
-      nodes.slice(0, 3).map((node) => `axe ${id}: ${help}: ${node.target.join(' ')}: ${node.failureSummary?.replace(/\s+/g, ' ')}`),
-    )
-  })
-}
-
-const layout = (page: Page): Promise<string[]> =>
-  page.evaluate(() => {
-    const { shifts } = window as unknown as { shifts: string[] }
-    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth
-    return [...shifts.map((shift) => `moved: ${shift}`), ...(wide > 0 ? [`wider than the window by ${wide} px`] : [])]
-  })
 
 const nameOf = (place: string): string =>
   place
@@ -231,11 +197,7 @@ if (found) places.push(`/lookup?domain=${domain}`)
 if (found?.certificates[0]) places.push(`/lookup/${found.certificates[0].serial}`)
 if (await answer(`/api/check?domain=${domain}`)) places.push(`/check?domain=${domain}`)
 
-const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [...flags, '--disable-component-update', '--disable-sync'],
-})
+const browser = await chromium.launch(chromiumOptions)
 try {
   for (const place of places) {
     for (const width of [360, 768, 1280]) {

@@ -157,19 +157,36 @@ test_pages() {
   checks 'pages: to the end' env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/pages.ts" https://ica.test "$out" lego.test
 }
 
-# The form in Chromium, against a CA of its own with a DNS server that knows MX and SRV. Without SMTP_URL the CA puts its mails into a folder.
+# The form in Chromium, against a CA of its own. The DNS server, which knows MX, SRV and CAA, and the mail server are those of browser.ts.
+form_dns_port=8053
+form_smtp_port=8025
+form_out=${E2E_OUT:-$WORK/screenshots}
+
+start_form() {
+  start_server form "ICA_DNS_SERVERS=127.0.0.1:$form_dns_port" ICA_DNS_PORT=$form_dns_port "SMTP_URL=smtp://127.0.0.1:$form_smtp_port" ICA_MAIL_FROM=ca@ica.test \
+    ICA_LIMITS=newAccountsPerAddress=100/3h
+}
+stop_form() { stop_server >>"$WORK/log/stop_form.log"; }
+
 test_form() {
-  local out=${E2E_OUT:-$WORK/screenshots}
   if [ -n "${server:-}" ]; then
     check 'SIGTERM before the form' stop_server
     server=
   fi
-  node --import tsx "$E2E/dns.ts" 8056 $HOST >"$WORK/form-dns" 2>&1 </dev/null &
-  wait_for 20 grep -q : "$WORK/form-dns" || { cat "$WORK/form-dns" && failed=$((failed + 1)) && return; }
-  start_server form "ICA_DNS_SERVERS=$(cat "$WORK/form-dns")" "ICA_DNS_PORT=$(sed 's/.*://' "$WORK/form-dns")"
+  start_form
   check 'form: a CA out of nothing' first_start
   trust_root
-  checks 'form: to the end' env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/browser.ts" https://ica.test http://127.0.0.1:8056 "$WEBROOT" "$out" "$FOLDER/mail"
+  checks 'form: to the end' env NODE_EXTRA_CA_CERTS="$ROOT" node --import tsx "$E2E/browser.ts" \
+    https://ica.test $HOST $form_dns_port $form_smtp_port "$WEBROOT" "$form_out" "$FOLDER"
+  test_guides
   export ICA_DNS_SERVERS=$DNS
-  unset ICA_DNS_PORT
+  unset ICA_DNS_PORT SMTP_URL ICA_MAIL_FROM ICA_LIMITS
+}
+
+# Of the certificates that the form has issued, those of two servers, taken where the page says.
+test_guides() {
+  local guide=$FOLDER/guide
+  [ "$REAL_UID" = 0 ] || { echo 'left out: the lines of the page are for root, who is nobody in a user namespace' && return; }
+  checks 'guide: Prosody, to the end' unshare --mount "$E2E/guide.sh" prosody 127.0.3.1 "$guide/prosody" "$guide/ejabberd"
+  checks 'guide: ejabberd, to the end' unshare --mount "$E2E/guide.sh" ejabberd 127.0.3.2 "$guide/ejabberd" "$guide/prosody"
 }

@@ -20,7 +20,7 @@ export type MailServer = {
 
 const refusal = ([code, text]: [number, string]): Error => Object.assign(new Error(text), { responseCode: code })
 
-export const startMailServer = async (options: SMTPServerOptions = {}): Promise<MailServer> => {
+export const startMailServer = async (options: SMTPServerOptions = {}, port = 0): Promise<MailServer> => {
   const received: Received[] = []
   const handed = new Set<Received>()
   const rules: MailServer['rules'] = { recipient: () => null, data: () => null }
@@ -53,7 +53,7 @@ export const startMailServer = async (options: SMTPServerOptions = {}): Promise<
   })
   // A client that goes away in the middle is part of some tests.
   server.on('error', () => undefined)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   return {
     url: `smtp://127.0.0.1:${(server.server.address() as AddressInfo).port}`,
     received,
