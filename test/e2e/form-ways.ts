@@ -160,6 +160,7 @@ export const byCsr = async (browser: Browser): Promise<void> => {
   await choose.setInputFiles(opensslCsr('markup.csr', `/CN=${markup}`, 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'))
   await sentence(page, markup)
   demand((await page.locator('img[src="x"]').count()) === 0, 'the subject of a CSR became an element')
+  demand((await page.getByRole('button', { name: 'Take the names of the request' }).count()) === 0, 'what is no name is offered as one')
   await shot(person, '6-csr')
   writeFileSync(path.join(folder, 'csr.web.test.csr'), await csrFor('csr.web.test'))
   await choose.setInputFiles(path.join(folder, 'csr.web.test.csr'))

@@ -26,6 +26,9 @@ const weaknessOf = ({ key }: RequestFacts): string | null => {
   return key.kind === 'P-256' || key.kind === 'P-384' ? null : text.key.csrKind(key.kind)
 }
 
+/** Whether a name could be ordered: a common name may be anything. */
+const isDomain = (name: string): boolean => /^(\*\.)?([a-z0-9-]+\.)+[a-z0-9-]+$/.test(name)
+
 /** The domains or services that a request asks for; an XmppAddr is no name of its own. */
 const namesOf = ({ names, commonName }: RequestFacts): string[] => {
   const asked = names.filter(({ form }) => form !== 'XmppAddr').map(({ value }) => value.toLowerCase())
@@ -110,7 +113,7 @@ export const CsrField = ({ input, onInput, draft, error, onTakeNames }: CsrField
       </label>
       {/* A binary file leaves the field empty. */}
       <p role="status">{input.der && read?.facts && text.key.csrTaken(namesOf(read.facts))}</p>
-      {problem && first && !first.startsWith('*.') && read?.facts && weaknessOf(read.facts) === null && (
+      {problem && first && !first.startsWith('*.') && names.every(isDomain) && read?.facts && weaknessOf(read.facts) === null && (
         <button type="button" class="small" onClick={() => onTakeNames({ domain: first, others: rest })}>
           {text.key.takeNames([first, ...rest])}
         </button>
