@@ -4,6 +4,7 @@ import type { Received } from '../support/smtp-server.js'
 import { flow, sectionOf, startAgain } from './form.js'
 import { arrive, leave, type Person, shot } from './form-person.js'
 import { base, confirmLink, demand, dns, mailServer, scan, unsubscribeLink } from './form-world.js'
+import { layout } from './page-judge.js'
 
 /** Chooses e-mail and an address for a name; false where the address is not offered. */
 const ask = async ({ page }: Person, name: string, address: string): Promise<void> => {
@@ -70,6 +71,9 @@ export const byMail = async (browser: Browser): Promise<void> => {
     demand((await section.count()) === 1, 'a scanner that opens links confirms')
     const said = await answer(browser, received, /^Confirm for/, 'Confirmed', shotName)
     for (const fact of [name, address, thumbprint, '127.0.0.1']) demand(said.includes(fact), `the page behind the link does not say ${fact}: ${said}`)
+    await section.waitFor({ state: 'detached' })
+    // As in the step by DNS: what was proved takes less room.
+    await layout(page)
   }
   await flow.certificate(person)
   await leave(person)

@@ -50,7 +50,7 @@ export const MailProof = ({ challenge, signer, look, restart, respond }: ProofPr
       {mail && <Sent mail={mail} />}
       {mail && <Fingerprint signer={signer} />}
       {choosing && !found && (
-        <div class="live">
+        <div class="live long">
           <Busy label={text.proof.mail.looking} />
         </div>
       )}
