@@ -1,7 +1,7 @@
 /** Addresses and who they belong to. */
 import { isIPv4 } from 'node:net'
 import ipaddr from 'ipaddr.js'
-import type { Network } from './config-keys.js'
+import type { Network } from './config-values.js'
 
 /** Whether an address (textual; IPv4 mapped into IPv6 counts as IPv4) lies in one of the networks. False for what is no address. */
 export const isWithin = (networks: readonly Network[], address: string | undefined): boolean => {

@@ -3,7 +3,7 @@ import { createServer as createHttpServer, type RequestListener, type Server, ty
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
-import type { Address } from './config-keys.js'
+import type { Address } from './config-values.js'
 import { type Connections, watchConnections } from './connections.js'
 import type { Log } from './log.js'
 import type { FastPath } from './status/fast-path.js'
