@@ -154,6 +154,11 @@ describe('revoking at the command line', () => {
     assert.equal(list.length, 2)
     await within('the running program signs with it', async () => (await ask(serial)).includes(Buffer.from(list[0].serial, 'hex')))
     assert.ok(before.includes(Buffer.from(list[1].serial, 'hex')))
+    // The old one cannot be revoked: nobody would ask.
+    const refused = await revoke(list[1].serial, '--reason', 'superseded', '--yes')
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /is an OCSP responder: .*"xmpp-ica responder rotate" replaces it/)
+    assert.equal(await reasonOf(list[1].serial), null)
   })
 
   it('shows certificates of other CAs, and ours where a file has both', async () => {
