@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Command } from 'commander'
-import { factsOf } from '../build.js'
+import { factsOf } from '../ca-facts.js'
 import type { Config } from '../config.js'
 import { files } from '../keystore/inventory.js'
 import { importChain, requestIntermediate } from '../keystore-make.js'

@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { buildCa, crlShards, nameOf } from '../build.js'
+import { buildCa, crlShards } from '../build.js'
+import { nameOf } from '../ca-facts.js'
 import type { Config } from '../config.js'
 import type { Logging } from '../logging.js'
 import { checkMail, openTransport } from '../mail-build.js'
