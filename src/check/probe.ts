@@ -241,6 +241,17 @@ const attempt = async (endpoint: Endpoint, options: ProbeOptions, versions: Conn
   return seen
 }
 
+/**
+ * Where a stream in clear comes to nothing: does the port speak TLS from the first octet? A server that does answers a stream by an alert, if anything, and the end of the
+ * connection often overtakes that.
+ */
+const mixedUp = async (seen: Seen, options: ProbeOptions, deadline: AbortSignal): Promise<Fault | null> => {
+  const { endpoint, stage, fault } = seen
+  if (endpoint.direct || stage !== 'stream' || (fault?.kind !== 'closed' && fault?.kind !== 'not-xmpp')) return fault
+  const { tls } = await attempt({ ...endpoint, direct: true }, options, {}, deadline)
+  return tls ? new Fault('not-xmpp', 'it speaks TLS from the first octet, not STARTTLS') : fault
+}
+
 /** Looks at an endpoint: once as everybody would, and once more with TLS 1.0 and 1.1 only, which nobody should take any longer (RFC 8996). */
 export const probe = async (endpoint: Endpoint, options: ProbeOptions, signal: AbortSignal): Promise<Seen> =>
   withDeadline(options.totalMs, signal, async (deadline) => {
@@ -249,5 +260,5 @@ export const probe = async (endpoint: Endpoint, options: ProbeOptions, signal: A
       attempt(endpoint, options, { minVersion: 'TLSv1.2' }, deadline),
       attempt(endpoint, options, old, deadline),
     ])
-    return { ...seen, old: outdated.tls?.protocol ?? null }
+    return { ...seen, fault: await mixedUp(seen, options, deadline), old: outdated.tls?.protocol ?? null }
   })

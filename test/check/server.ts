@@ -7,6 +7,8 @@ export type Behaviour = {
   identity?: Identity
   /** TLS from the first octet. */
   direct?: boolean
+  /** With `direct`: what does not begin as TLS does is cut off without an alert. */
+  abrupt?: boolean
   /** Stream features before TLS and after, as XML. */
   before?: string
   after?: string
@@ -75,7 +77,14 @@ export const startServer = async (behaviour: Behaviour): Promise<TestServer> => 
     socket.on('error', () => {})
     socket.on('close', () => open.delete(socket))
     if (instead) instead(socket)
-    else if (direct) secure.emit('connection', socket)
+    else if (direct && behaviour.abrupt) {
+      socket.once('data', (chunk) => {
+        socket.pause()
+        if (chunk[0] !== 0x16) return void socket.resetAndDestroy()
+        socket.unshift(chunk)
+        secure.emit('connection', socket)
+      })
+    } else if (direct) secure.emit('connection', socket)
     else speak(socket, before, behaviour, () => secure.emit('connection', socket))
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))

@@ -1,6 +1,6 @@
 /** What servers do with a connection, well-meaning or not. */
 import { header, hostUnknown, mechanisms, optional, required } from './server.js'
-import { type Fixture, instead, run, serving } from './world.js'
+import { type Fixture, instead, publish, run, serving } from './world.js'
 
 const bomb = `<?xml version='1.0'?><!DOCTYPE lolz [<!ENTITY a "lol">${Array.from({ length: 9 }, (_, i) => `<!ENTITY ${'bcdefghij'[i]} "&${'abcdefghi'[i]};&${'abcdefghi'[i]};">`).join('')}]>`
 const endless =
@@ -94,6 +94,12 @@ const fixtures: Fixture[] = [
       ),
     ),
   },
+  {
+    name: 'direct TLS where STARTTLS is published, cut off without an alert',
+    expect: ['not-xmpp'],
+    make: serving({}, { direct: true, abrupt: true, dns: (port) => publish(port) }),
+  },
+  { name: 'direct TLS where STARTTLS is published', expect: ['not-xmpp'], make: serving({}, { direct: true, dns: (port) => publish(port) }) },
   { name: 'closes at once', expect: ['closed-early'], make: instead((socket) => socket.end()) },
   { name: 'resets at once', expect: ['closed-early'], make: instead((socket) => socket.resetAndDestroy()) },
 ]
