@@ -73,7 +73,7 @@ export const challenge: AccountHandler = async (acme, request) => {
   // Reading this challenge by itself is what asks the DNS for addresses: few clients have a use for them, and none should wait for them in vain.
   const email = work.challenge.type === 'email-link-01' ? await emailFields(ica, work.authorization, payload === null) : undefined
   return {
-    json: renderChallenge({ ...acme, email }, work.challenge),
+    json: renderChallenge({ ...acme, email }, work.challenge, work.account.id),
     retryAfter: challengeRetryAfter([work.challenge], ica.clock.now()),
     links: [{ rel: 'up', url: urls.authorization(work.authorization.id) }],
   }

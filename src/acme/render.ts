@@ -43,7 +43,7 @@ const shownChallenges = (challenges: Challenge[], status: AuthorizationStatus): 
   status === 'valid' || status === 'invalid' ? challenges.filter((c) => c.status === status) : challenges
 
 /** What challenges are rendered with; `email`: the fields of the challenge by mail (issuance/email.ts). */
-type Challenged = { ica: Pick<Ica, 'validators'>; urls: Urls; email?: Record<string, unknown> | undefined }
+type Challenged = { ica: Pick<Ica, 'validators' | 'accountUri'>; urls: Urls; email?: Record<string, unknown> | undefined }
 
 /** §7.1.4. */
 export const renderAuthorization = (acme: Challenged, authorization: Authorization, now: number) => {
@@ -54,19 +54,21 @@ export const renderAuthorization = (acme: Challenged, authorization: Authorizati
     expires: renderTime(authorization.expiresAt),
     challenges: shownChallenges(authorization.challenges, status)
       .toSorted(byChallengeType)
-      .map((c) => renderChallenge(acme, c)),
+      .map((c) => renderChallenge(acme, c, authorization.accountId)),
     ...(authorization.wildcard && { wildcard: true }),
   }
 }
 
 /** §7.1.5, §8, with the fields of its type. The error of a challenge that is still processing tells of the last attempt (§8.2). */
-export const renderChallenge = ({ ica, urls, email = {} }: Challenged, challenge: Challenge) => ({
+export const renderChallenge = ({ ica, urls, email = {} }: Challenged, challenge: Challenge, accountId: string) => ({
   type: challenge.type,
   url: urls.challenge(challenge.id),
   status: challenge.status,
   ...(challenge.type === 'email-link-01'
     ? email
-    : (ica.validators.find(({ type }) => type === challenge.type)?.challengeFields?.(challenge) ?? { token: challenge.token })),
+    : (ica.validators
+        .find(({ type }) => type === challenge.type)
+        ?.challengeFields?.({ token: challenge.token, accountUri: ica.accountUri(accountId) }) ?? { token: challenge.token })),
   ...(challenge.validatedAt !== null && { validated: renderTime(challenge.validatedAt) }),
   ...(challenge.error && { error: challenge.error }),
 })

@@ -2,8 +2,8 @@
  * A DNS question to a resolver with the whole of its answer: what node:dns hides is what a check is about: aliases on the way, the AD flag (RFC 6840 §5.7), TLSA
  * records (RFC 6698).
  */
-import { createAskServer } from '../validation/dns-ask.js'
-import { type DnsAnswer as Message, recordTypes } from '../validation/dns-message.js'
+import { createAskServer, parseServer } from '../validation/dns-ask.js'
+import { type DnsAnswer as Message, rcodeName, recordTypes } from '../validation/dns-message.js'
 
 export type SrvRecord = { priority: number; weight: number; port: number; target: string }
 export type TlsaRecord = { usage: number; selector: number; matching: number; data: string }
@@ -33,19 +33,12 @@ export type DnsAnswer<T> =
 
 export type DnsClient = { query<T extends keyof Values>(name: string, type: T, signal: AbortSignal): Promise<DnsAnswer<Values[T]>> }
 
-const rcodes: Record<number, string> = { 1: 'FORMERR', 2: 'SERVFAIL', 4: 'NOTIMP', 5: 'REFUSED' }
-
 const answerOf = <T extends keyof Values>({ rcode, answers, authentic }: Message, type: T): DnsAnswer<Values[T]> => {
-  if (rcode !== 0 && rcode !== 3) return { kind: 'failure', reason: rcodes[rcode] ?? `error ${rcode}` }
+  if (rcode !== 0 && rcode !== 3) return { kind: 'failure', reason: rcodeName(rcode) }
   const of = (wanted: number): string[] => answers.flatMap((record) => (record.type === wanted && record.data !== null ? [record.data] : []))
   const records = of(recordTypes[type]).map(readers[type])
   const common = { aliases: of(recordTypes.CNAME), authentic }
   return records.length > 0 ? { kind: 'records', records, ...common } : { kind: 'none', ...common }
-}
-
-const parseServer = (server: string): { address: string; port: number } => {
-  const [, six, four, port] = /^(?:\[([^\]]+)\]|([0-9.]+))(?::(\d+))?$/.exec(server) ?? []
-  return { address: six ?? four ?? server, port: Number(port ?? 53) }
 }
 
 /**

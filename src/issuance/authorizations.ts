@@ -6,7 +6,7 @@ import type { Profile } from '../pki/profile.js'
 import { checkPolicy, countAuthorization } from './admission.js'
 import { act, type Ica, methodsOf, newId, type Who } from './ica.js'
 
-/** A reused authorization must outlive the time a client needs to finish. */
+/** A reused authorization must outlive the time a client needs to finish. More than what validate.ts leaves to a proof that must not be reused. */
 const REUSE_MARGIN_MS = 24 * 3_600_000
 
 type Target = { identifier: Identifier; wildcard: boolean }

@@ -11,6 +11,11 @@ import { failureCharges } from './limits.js'
 export type Work = ChallengeInContext
 
 export const VALIDATION_MS = 15_000
+/**
+ * How long a proof that must not be reused, or not for long, still counts in the order it was made for, so that the client can prove the other names and finalize: the
+ * bound that early drafts of dns-persist-01 had for short TTLs. No other order is given it: authorizationsFor() wants a day to be left.
+ */
+const ORDER_AT_HAND_MS = 8 * 3_600_000
 /** So many failures are told of one challenge. */
 const TOLD_FAILURES = 20
 
@@ -54,7 +59,8 @@ export const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promi
     })
   ica.metrics.count('validations', { type: challenge.type, result: result.ok ? 'valid' : result.code })
   if (result.ok) {
-    const authorizationExpiresAt = Math.min(now + ica.settings.authorizationReuseMs, result.validUntil ?? Number.POSITIVE_INFINITY)
+    const { validUntil = Number.POSITIVE_INFINITY, reuseMs = Number.POSITIVE_INFINITY } = result
+    const authorizationExpiresAt = Math.min(now + Math.min(ica.settings.authorizationReuseMs, Math.max(reuseMs, ORDER_AT_HAND_MS)), validUntil)
     await ica.store.completeChallenge(challenge.id, { status: 'valid', validatedAt: now, authorizationExpiresAt }, audit('challenge.validated'))
     return
   }

@@ -8,7 +8,7 @@ import { registrableDomain } from '../identifier.js'
 import { forbiddenRange } from './address.js'
 import { withDeadline } from './deadline.js'
 import type { AskServer } from './dns-ask.js'
-import { type DnsAnswer, type DnsRecord, recordTypes } from './dns-message.js'
+import { aliasesFrom, type DnsAnswer, type DnsRecord, rcodeName, recordTypes } from './dns-message.js'
 import type { Answer, Resolver } from './resolver.js'
 
 /** One address of one server. `values`: TXT records as Latin-1; `ttl` in seconds. */
@@ -61,17 +61,7 @@ const apexes = (name: string, lab: boolean): string[] => {
 }
 
 /** The end of the aliases that an answer has for a name. */
-const followIn = (answers: readonly DnsRecord[], name: string): string => {
-  let at = name
-  for (let steps = 0; steps < MAX_STEPS; steps++) {
-    const alias = answers.find((record) => record.type === recordTypes.CNAME && record.name === at)
-    if (!alias) break
-    at = textOf(alias)
-  }
-  return at
-}
-
-const RCODES: Record<number, string> = { 1: 'FORMERR', 2: 'SERVFAIL', 4: 'NOTIMP', 5: 'REFUSED' }
+const followIn = (answers: readonly DnsRecord[], name: string): string => aliasesFrom(answers, name).at(-1)?.data ?? name
 
 const glueOf = (answer: DnsAnswer, server: string): string[] | null => {
   const found = answer.additionals.filter(({ name, type }) => name === server && (type === recordTypes.A || type === recordTypes.AAAA)).map(textOf)
@@ -81,7 +71,7 @@ const glueOf = (answer: DnsAnswer, server: string): string[] | null => {
 /** What a server of `zone` says of the TXT records at `name`. */
 const read = (answer: DnsAnswer, name: string, zone: string): Outcome => {
   const { rcode, authoritative, answers, authorities } = answer
-  if (rcode !== 0 && rcode !== 3) return { kind: 'failure', reason: RCODES[rcode] ?? `error ${rcode}` }
+  if (rcode !== 0 && rcode !== 3) return { kind: 'failure', reason: rcodeName(rcode) }
   const end = followIn(answers, name)
   const records = answers.filter((record) => record.type === recordTypes.TXT && record.name === end)
   if (!authoritative) {

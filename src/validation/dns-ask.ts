@@ -8,6 +8,12 @@ import { type DnsAnswer, encodeQuestion, type RecordType, readAnswer } from './d
 /** An answer, or in a few words why there is none. */
 export type Asked = { ok: true; answer: DnsAnswer } | { ok: false; reason: string }
 
+/** A server as it is set or as node:dns names it: `address:port`, IPv6 in brackets, or an address alone, whose port is 53. */
+export const parseServer = (server: string): { address: string; port: number } => {
+  const [, six, four, port] = /^(?:\[([^\]]+)\]|([0-9.]+))(?::(\d+))?$/.exec(server) ?? []
+  return { address: six ?? four ?? server, port: Number(port ?? 53) }
+}
+
 /** Asks the server at an address. Never rejects. The address must have been judged: this connects to whatever it is given. */
 export type AskServer = (address: string, name: string, type: RecordType, signal: AbortSignal) => Promise<Asked>
 

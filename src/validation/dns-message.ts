@@ -29,6 +29,26 @@ const MAX_NAME = 255
 const MAX_NAMES = 48 * 1024
 const MAX_TTL = 0x7fffffff
 
+/** How often an alias is followed in one answer. */
+const MAX_ALIASES = 16
+
+const rcodes: Record<number, string> = { 1: 'FORMERR', 2: 'SERVFAIL', 4: 'NOTIMP', 5: 'REFUSED' }
+
+/** What a server says that could not answer (§4.1.1). */
+export const rcodeName = (rcode: number): string => rcodes[rcode] ?? `error ${rcode}`
+
+/** The aliases that an answer has from a name on, in their order; the last leads to where the records are. */
+export const aliasesFrom = (answers: readonly DnsRecord[], name: string): DnsRecord[] => {
+  const aliases: DnsRecord[] = []
+  for (let at = name; aliases.length < MAX_ALIASES; ) {
+    const alias = answers.find((record) => record.type === recordTypes.CNAME && record.name === at)
+    if (!alias) break
+    aliases.push(alias)
+    at = alias.data ?? ''
+  }
+  return aliases
+}
+
 const encodeName = (name: string): Buffer =>
   Buffer.concat([
     ...name.split('.').map((label) => {

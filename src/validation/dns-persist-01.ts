@@ -3,13 +3,14 @@
  * looks like is in persist-record.ts; here is what it takes to believe one.
  */
 import type { Clock } from '../clock.js'
+import type { LastingText, LastingTxt } from './lasting-txt.js'
 import type { PersistRecord, PersistRecordReader } from './persist-record.js'
 import { hashedAccountUri, readPersistRecord } from './persist-record.js'
-import type { Answer, Resolver } from './resolver.js'
+import type { Answer } from './resolver.js'
 import { type Evidence, failure, hasRecords, printable, type ValidationInput, type ValidationResult, type Validator } from './validator.js'
 
 export type DnsPersistOptions = {
-  resolver: Pick<Resolver, 'txt'>
+  lookUp: LastingTxt
   clock: Clock
   /** The names by which records may call this CA: A-labels, at most ten (§3.1). */
   issuerDomainNames: readonly string[]
@@ -39,7 +40,7 @@ const judgeRecord = (record: PersistRecord, input: ValidationInput, accounts: re
 
 const judge = (
   name: string,
-  answer: Answer<string>,
+  answer: Answer<LastingText>,
   input: ValidationInput,
   options: DnsPersistOptions & { issuers: string[] },
 ): ValidationResult => {
@@ -57,22 +58,24 @@ const judge = (
   const accounts = [input.accountUri, ...[value, '*'].map((domain) => hashedAccountUri(options.accountHashPrefix, domain, input))]
   const read = options.read ?? readPersistRecord
   // §4.3.2: records that name other CAs are none of our business, however broken they are.
-  const ours = answer.records.map((text) => ({ text, ...read(text) })).filter((record) => options.issuers.includes(record.issuer))
-  const judged = ours.map(({ text, fault, record }): Verdict & { text: string } => ({
+  const ours = answer.records.map(({ text, ttl }) => ({ text, ttl, ...read(text) })).filter((record) => options.issuers.includes(record.issuer))
+  const judged = ours.map(({ text, ttl, fault, record }): Verdict & LastingText => ({
     text,
+    ttl,
     ...(record ? judgeRecord(record, input, accounts, options.clock.now()) : { why: fault, malformed: true }),
   }))
   const evidence = {
     outcome: 'records',
     count: answer.records.length,
-    records: answer.records.slice(0, SHOWN_RECORDS).map((text) => printable(text, 512)),
+    records: answer.records.slice(0, SHOWN_RECORDS).map(({ text }) => printable(text, 512)),
   }
   const [best] = judged
     .filter((verdict) => 'until' in verdict)
     .sort((a, b) => (b.until ?? Number.POSITIVE_INFINITY) - (a.until ?? Number.POSITIVE_INFINITY))
   if (best) {
-    const matched = { name, ...evidence, matched: printable(best.text, 512) }
-    return { ok: true, evidence: matched, ...(best.until !== null && { validUntil: best.until }) }
+    const matched = { name, ...evidence, matched: printable(best.text, 512), ttl: best.ttl }
+    // Section "Validation Data Reuse and TTL Handling": a TTL of zero is for this order alone.
+    return { ok: true, evidence: matched, reuseMs: best.ttl * 1000, ...(best.until !== null && { validUntil: best.until }) }
   }
   const objections = judged.filter((verdict) => 'why' in verdict)
   if (objections.length === 0) return unproven('unauthorized', `No TXT record at ${name} names this CA. ${advice}`, evidence)
@@ -87,12 +90,12 @@ export const dnsPersist01 = (options: DnsPersistOptions): Validator => {
   return {
     type: 'dns-persist-01',
     appliesTo: hasRecords,
-    // Revision 01 and revision 02 call the same list differently.
-    challengeFields: () => ({ 'issuer-domain-names': issuers, issuerDomainNames: issuers }),
+    // Drafts call the same list differently, and some have the account too.
+    challengeFields: ({ accountUri }) => ({ accounturi: accountUri, 'issuer-domain-names': issuers, issuerDomainNames: issuers }),
     directoryMeta: { issuerDomainNames: issuers, accountHashPrefix: options.accountHashPrefix },
     async validate(input, signal) {
       const name = `_validation-persist.${input.identifier.value}`
-      return judge(name, await options.resolver.txt(name, signal), input, { ...options, issuers })
+      return judge(name, await options.lookUp(name, signal), input, { ...options, issuers })
     },
   }
 }

@@ -34,7 +34,7 @@ export type Resolver = {
 
 /** Milliseconds. A try that is not answered is followed by one that waits twice as long. */
 export type ResolverTimes = { firstTryMs: number; tries: number; totalMs: number }
-const defaultTimes: ResolverTimes = { firstTryMs: 1_500, tries: 3, totalMs: 10_000 }
+export const defaultTimes: ResolverTimes = { firstTryMs: 1_500, tries: 3, totalMs: 10_000 }
 
 const failures: Record<string, string> = {
   ESERVFAIL: 'SERVFAIL',

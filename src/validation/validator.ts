@@ -9,8 +9,11 @@ export type Evidence = Record<string, unknown>
 /** Why something on the network did not prove anything. `detail` is a sentence for the client; `retryable` says whether a later attempt may end otherwise. */
 export type Failure = { ok: false; code: ErrorCode; detail: string; retryable: boolean }
 
-/** `validUntil`: when what was seen says that it must not be relied on any longer, in ms. */
-export type ValidationResult = { ok: true; evidence: Evidence; validUntil?: number } | (Failure & { evidence: Evidence })
+/**
+ * `validUntil`: when what was seen says that it must not be relied on any longer, in ms. `reuseMs`: for how long at most it may be relied on for more than the order
+ * at hand.
+ */
+export type ValidationResult = { ok: true; evidence: Evidence; validUntil?: number; reuseMs?: number } | (Failure & { evidence: Evidence })
 
 export type ValidationInput = {
   /** Without the wildcard label; `wildcard` tells. */
@@ -35,7 +38,7 @@ export type Method = {
 /** One way to prove control of a name that this CA judges by looking at the network. */
 export type Validator = Method & {
   /** The fields of its challenge objects beside those that all have (RFC 8555 §8): the token, unless this says otherwise. */
-  challengeFields?: (challenge: { token: string }) => Record<string, unknown>
+  challengeFields?: (challenge: { token: string; accountUri: string }) => Record<string, unknown>
   /** What clients must know of it beforehand, in `meta` of the directory. */
   directoryMeta?: Record<string, unknown>
   /**

@@ -22,7 +22,7 @@ before(async () => {
     validators: (base, clock) => [
       dns01(ports),
       dnsAccount01(ports),
-      dnsPersist01({ resolver: ports.resolver, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
+      dnsPersist01({ lookUp: ports.lastingTxt, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
     ],
   })
   client = await createAcmeClient(app.directory)
@@ -59,11 +59,12 @@ test('draft-ietf-acme-dns-account-label §3.2: the record of dns-01 does not pro
   assert.equal(await status(url, 'dns-account-01'), 'invalid')
 })
 
-test('draft-ietf-acme-dns-persist §3.1: the challenge has the names of the issuer and no token', async () => {
+test('draft-ietf-acme-dns-persist §3.1: the challenge has the account, the names of the issuer and no token', async () => {
   const challenge = challengeOf(await client.post(await authorizationOf(newName())), 'dns-persist-01')
   const { url, ...rest } = challenge
   assert.ok(url)
-  assert.deepEqual(rest, { type: 'dns-persist-01', status: 'pending', 'issuer-domain-names': ['ca.test'], issuerDomainNames: ['ca.test'] })
+  const names = { 'issuer-domain-names': ['ca.test'], issuerDomainNames: ['ca.test'] }
+  assert.deepEqual(rest, { type: 'dns-persist-01', status: 'pending', accounturi: client.kid, ...names })
   const reply = await client.post(url)
   assert.deepEqual(reply.json, challenge)
 })
@@ -80,7 +81,6 @@ test('draft-ietf-acme-dns-persist §4: one record proves order after order of th
   const order = await client.newOrder([name])
   assert.equal(await status(order.json.authorizations[0], 'dns-persist-01'), 'valid')
   await leafOf(client, await finalize(client, order, { dns: [name] }))
-  await client.post(order.json.authorizations[0], { status: 'deactivated' })
   assert.equal(await status(await authorizationOf(name), 'dns-persist-01'), 'valid')
 
   const other = await createAcmeClient(app.directory)
@@ -114,6 +114,7 @@ test('draft-ietf-acme-dns-persist §5: a wildcard needs policy=wildcard', async 
 test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistUntil, and nothing is issued on it after', async () => {
   const name = newName()
   const until = Math.floor(app.clock.now() / 1000) + 3 * 86_400
+  dns.ttl = 7 * 86_400
   dns.set(`_validation-persist.${name}`, 'TXT', `${mine()}; persistUntil=${until}`)
   const order = await client.newOrder([name])
   const authorization = await prove(client, order.json.authorizations[0], 'dns-persist-01')
@@ -128,6 +129,27 @@ test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistU
     app.clock.skew = 0
     await client.post(client.directory.newOrder)
   }
+})
+
+test('draft-ietf-acme-dns-persist, Validation Data Reuse and TTL Handling: a proof lasts as long as its record, at least for the order at hand, and for no other', async () => {
+  const [zero, week, ever] = [newName(), newName(), newName()]
+  const proven = async (name: string, ttl: number) => {
+    dns.ttl = ttl
+    dns.set(`_validation-persist.${name}`, 'TXT', mine())
+    const order = await client.newOrder([name])
+    const { json } = await prove(client, order.json.authorizations[0], 'dns-persist-01')
+    assert.equal(json.status, 'valid')
+    const next = await client.newOrder([name])
+    const reused = next.json.authorizations[0] === order.json.authorizations[0]
+    return { order, reused, hours: Math.round((Date.parse(json.expires) - app.clock.now()) / 3_600_000) }
+  }
+  const { order, ...atHand } = await proven(zero, 0)
+  assert.deepEqual(atHand, { reused: false, hours: 8 })
+  await leafOf(client, await finalize(client, order, { dns: [zero] }))
+  const { order: _, ...long } = await proven(week, 7 * 86_400)
+  assert.deepEqual(long, { reused: true, hours: 7 * 24 })
+  const { order: __, ...longest } = await proven(ever, 365 * 86_400)
+  assert.deepEqual(longest, { reused: true, hours: 30 * 24 })
 })
 
 test('draft-ietf-acme-dns-persist §4, draft-ietf-acme-dns-account-label §3.2: services are proven too, each below the service', async () => {

@@ -3,13 +3,15 @@ import { after, beforeEach, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { accountLabel, dnsAccount01 } from '../../src/validation/dns-account-01.js'
 import { dnsPersist01 } from '../../src/validation/dns-persist-01.js'
+import { createLastingTxt } from '../../src/validation/lasting-txt.js'
 import { hashedAccountUri, readPersistRecord } from '../../src/validation/persist-record.js'
 import { createResolver } from '../../src/validation/resolver.js'
 import { keyAuthorizationDigest, type ValidationInput, type ValidationResult } from '../../src/validation/validator.js'
-import { startDnsServer } from '../support/dns-server.js'
+import { type Misbehaviour, startDnsServer } from '../support/dns-server.js'
 
 const dns = await startDnsServer(['test'])
 const resolver = createResolver([dns.address], { firstTryMs: 300, tries: 1, totalMs: 500 })
+const lookUp = createLastingTxt([dns.address], { firstTryMs: 1_000, totalMs: 5_000 })
 const { signal } = new AbortController()
 after(() => dns.close())
 beforeEach(() => dns.clear())
@@ -103,7 +105,7 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
   const now = 1_800_000_000_000
   const prefix = 'https://ca.test/acme/account-hash/'
   const validator = dnsPersist01({
-    resolver,
+    lookUp,
     clock: { now: () => now },
     issuerDomainNames: ['CA.test.', 'ca2.test', 'ca.test'],
     accountHashPrefix: prefix,
@@ -117,9 +119,10 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
   const mine = `ca.test; accounturi=${accountUri}`
   const hashed = (domain: string) => `ca.test; accounturi=${hashedAccountUri(prefix, domain, input)}`
 
-  it('§3.1, §3.2: offers its names normalized, under the names of both revisions, and no token', () => {
+  it('§3.1, §3.2: offers the account, its names normalized, under the names of both revisions, and no token', () => {
     const names = ['ca.test', 'ca2.test']
-    assert.deepEqual(validator.challengeFields?.({ token: 't' }), { 'issuer-domain-names': names, issuerDomainNames: names })
+    const fields = validator.challengeFields?.({ token: 't', accountUri })
+    assert.deepEqual(fields, { accounturi: accountUri, 'issuer-domain-names': names, issuerDomainNames: names })
     assert.deepEqual(validator.directoryMeta, { issuerDomainNames: names, accountHashPrefix: prefix })
   })
 
@@ -178,9 +181,75 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
     assert.equal(await until(60, null), undefined)
   })
 
+  it('Validation Data Reuse and TTL Handling: tells how long the record lasts', async () => {
+    const reuse = () => validate([mine]).then((result) => result.ok && [result.reuseMs, result.evidence.ttl])
+    assert.deepEqual(await reuse(), [0, 0])
+    dns.ttl = 3600
+    assert.deepEqual(await reuse(), [3_600_000, 3600])
+  })
+
   it('asks for services below the service', async () => {
     dns.set('_validation-persist._xmpp-server.example.test', 'TXT', mine)
     const result = await validator.validate({ ...input, identifier: { type: 'srv', value: '_xmpp-server.example.test' } }, signal)
     assert.ok(result.ok, JSON.stringify(result))
+  })
+})
+
+describe('TXT records with their TTL', () => {
+  const name = 'a.test'
+  const impatient = createLastingTxt([dns.address], { firstTryMs: 50, totalMs: 1_000 })
+
+  it('come in any size, through aliases, and last as long as what ends first', async () => {
+    const many = Array.from({ length: 50 }, (_, i) => `record ${i} ${'x'.repeat(150)}`)
+    dns.ttl = 60
+    dns.set('alias.test', 'CNAME', 'b.test')
+    dns.ttl = 600
+    dns.set('b.test', 'TXT', ...many, ['one', ' two'])
+    const records = [...many, 'one two'].map((text) => ({ text, ttl: 600 }))
+    assert.deepEqual(await lookUp('B.test', signal), { kind: 'records', records })
+    assert.deepEqual(await lookUp('alias.test', signal), { kind: 'records', records: records.map(({ text }) => ({ text, ttl: 60 })) })
+    assert.ok(dns.queries.some(({ transport }) => transport === 'tcp'))
+  })
+
+  it('are none where there is no name, no such record, or an alias that leads nowhere', async () => {
+    dns.set('b.a.test', 'A', '127.0.0.1')
+    dns.set('lost.test', 'CNAME', 'nowhere.test')
+    dns.set('loop.test', 'CNAME', 'loop.test')
+    assert.deepEqual(await lookUp('b.a.test', signal), { kind: 'none', reason: 'NODATA' })
+    assert.deepEqual(await lookUp('c.test', signal), { kind: 'none', reason: 'NXDOMAIN' })
+    assert.deepEqual(await lookUp('lost.test', signal), { kind: 'none', reason: 'NXDOMAIN' })
+    assert.equal((await lookUp('loop.test', signal)).kind, 'failure')
+  })
+
+  const failures: [how: Misbehaviour, reason: string][] = [
+    ['SERVFAIL', 'SERVFAIL'],
+    ['REFUSED', 'REFUSED'],
+    ['FORMERR', 'FORMERR'],
+    ['NOTIMP', 'NOTIMP'],
+    ['silence', 'timeout'],
+    ['truncate', 'malformed answer'],
+    ['garbage', 'timeout'],
+    ['wrongId', 'timeout'],
+    ['wrongQuestion', 'timeout'],
+  ]
+  for (const [how, reason] of failures) {
+    it(`are a failure (${reason}) after ${how}`, async () => {
+      dns.set(name, 'TXT', 'text')
+      dns.misbehave(name, how)
+      const look = reason === 'timeout' ? impatient : lookUp
+      assert.deepEqual(await look(name, signal), { kind: 'failure', reason })
+    })
+  }
+
+  it('are asked of the next resolver where one fails, and of none after an abort', async () => {
+    const other = await startDnsServer(['other'])
+    try {
+      dns.set(name, 'TXT', 'text')
+      const both = createLastingTxt([other.address, dns.address], { firstTryMs: 1_000, totalMs: 5_000 })
+      assert.deepEqual(await both(name, signal), { kind: 'records', records: [{ text: 'text', ttl: 0 }] })
+      assert.deepEqual(await both(name, AbortSignal.abort()), { kind: 'failure', reason: 'timeout' })
+    } finally {
+      await other.close()
+    }
   })
 })
