@@ -49,8 +49,17 @@ const day = 24 * hour
 /** Never less than before: certificates that are out point to their shard. */
 export const crlShards = 16
 
-/** What everything below is made from. */
-export type Core = { config: Config; clock: Clock; log: Log; store: Store; keystore: Keystore; passphrase: string; meter: Meter }
+/** What everything below is made from. `servicePassphrase`: null where service keys are sealed with `passphrase`, as those of the CA are. */
+export type Core = {
+  config: Config
+  clock: Clock
+  log: Log
+  store: Store
+  keystore: Keystore
+  passphrase: string
+  servicePassphrase: string | null
+  meter: Meter
+}
 
 export type Ca = {
   ica: Ica
@@ -142,6 +151,10 @@ export const statusIssuers = ({ intermediate, retired, users }: Keystore): Issue
   ...(users ? [users.intermediate, ...users.retired] : []),
 ]
 
+/** The service keys for whoever can open the CA: what is sealed with its passphrase, or lies where it was before, is taken over. */
+export const serviceKeysOf = ({ config, passphrase, servicePassphrase, log }: Core): ServiceKeys =>
+  openServiceKeys(config, { passphrase: servicePassphrase ?? passphrase, former: servicePassphrase === null ? null : passphrase }, log)
+
 /** The OCSP responders of one of the CA's issuers. */
 export const respondersOf = ({ clock, log, store }: Core, issuer: Issuer, serviceKeys: ServiceKeys, onReplaced?: () => void): Responders =>
   createResponders({ clock, log, issuer, issuing: { issuer, store }, keys: serviceKeys.respondersOf(issuer), ...(onReplaced && { onReplaced }) })
@@ -194,10 +207,10 @@ export const buildCa = (
   version: string,
   { onProgress, transport = null }: { onProgress?: ((done: number, of: number) => void) | undefined; transport?: Transport | null } = {},
 ): Ca => {
-  const { config, clock, log, store, keystore, passphrase } = core
+  const { config, clock, log, store, keystore } = core
   const { root, users } = keystore
   const roots = [root.issuer, users?.root.issuer].filter((issuer) => issuer != null)
-  const serviceKeys = openServiceKeys(config.dataFolder, passphrase, log)
+  const serviceKeys = serviceKeysOf(core)
   const issuers = statusIssuers(keystore).map((issuer) => ({
     ...issuer,
     responders: respondersOf(core, issuer, serviceKeys, () => ocsp.outdate()),

@@ -91,6 +91,20 @@ const keys = {
     trust: 'Keep it on another medium than the keys (systemd credential, secret mount): together they are the CA.',
     type: z.string(),
   },
+  ICA_SERVICE_PASSPHRASE_FILE: {
+    purpose: 'File whose first line seals the keys that the program makes for itself: of the OCSP responders and of its own https certificate.',
+    standard: 'the passphrase of `ICA_KEYS`',
+    trust:
+      'With it the status side needs no passphrase of the CA. Another one than that of `ICA_KEYS`; who has it and a responder file can call a revoked certificate good.',
+    type: z.string(),
+  },
+  ICA_STATUS_KEYS: {
+    purpose:
+      'Folder of the OCSP responders, which its group may read: for a status side that runs as another user. Needs `ICA_SERVICE_PASSPHRASE_FILE`.',
+    standard: '`ICA_DATA`, for its owner alone',
+    trust: 'Give it to the group of the status side, and nothing else to that group.',
+    type: z.string(),
+  },
   ICA_DNS_SERVERS: {
     purpose: 'Resolvers for validation, address:port, separated by commas.',
     standard: "the system's",

@@ -41,6 +41,10 @@ export type Config = {
   dataFolder: string
   keys: string
   passphraseFile: string | null
+  /** Null: service keys are sealed with the passphrase of the CA's. */
+  servicePassphraseFile: string | null
+  /** Where responders lie for another user to read; null: in `dataFolder`. */
+  statusKeys: string | null
   /** `address:port` each; empty: the system's. */
   dnsServers: string[]
   lab: boolean
@@ -201,6 +205,12 @@ export const parseConfig = (environment: Record<string, string | undefined>, fol
   if (values.ICA_KEY_PASSPHRASE_FILE && file(values.ICA_KEY_PASSPHRASE_FILE).startsWith(file(values.ICA_KEYS ?? './ca-keys') + path.sep)) {
     mistakes.push('ICA_KEY_PASSPHRASE_FILE: lies in the folder of the keys that it protects; keep it elsewhere')
   }
+  if (values.ICA_SERVICE_PASSPHRASE_FILE && values.ICA_SERVICE_PASSPHRASE_FILE === values.ICA_KEY_PASSPHRASE_FILE) {
+    mistakes.push('ICA_SERVICE_PASSPHRASE_FILE: is that of ICA_KEY_PASSPHRASE_FILE; leave it out, or use another passphrase')
+  }
+  if (values.ICA_STATUS_KEYS && !values.ICA_SERVICE_PASSPHRASE_FILE) {
+    mistakes.push('ICA_STATUS_KEYS: needs ICA_SERVICE_PASSPHRASE_FILE; otherwise its readers need the passphrase of the CA keys')
+  }
   if (mistakes.length > 0) throw new ConfigError(mistakes)
   return {
     url: url.origin,
@@ -215,6 +225,8 @@ export const parseConfig = (environment: Record<string, string | undefined>, fol
     dataFolder: values.ICA_DATA ? file(values.ICA_DATA) : databaseFile ? path.dirname(databaseFile) : file('./data'),
     keys: file(values.ICA_KEYS ?? './ca-keys'),
     passphraseFile: values.ICA_KEY_PASSPHRASE_FILE ? file(values.ICA_KEY_PASSPHRASE_FILE) : null,
+    servicePassphraseFile: values.ICA_SERVICE_PASSPHRASE_FILE ? file(values.ICA_SERVICE_PASSPHRASE_FILE) : null,
+    statusKeys: values.ICA_STATUS_KEYS ? file(values.ICA_STATUS_KEYS) : null,
     dnsServers: values.ICA_DNS_SERVERS ?? [],
     lab: values.ICA_LAB ?? false,
     http01Port: values.ICA_HTTP01_PORT ?? 80,

@@ -53,6 +53,13 @@ export const inspectKeystore = (folder: string): Inventory => {
 /** Where a passphrase is kept that nobody configured. */
 export const generatedPassphraseFile = (dataFolder: string): string => path.join(dataFolder, 'ca-keys.passphrase')
 
+const firstLine = (file: string, what: string): string => {
+  checkMode(file, 'passphrase')
+  const line = readText(file).split(/\r?\n/, 1)[0] ?? ''
+  if (line === '') throw new KeystoreError(`${file} is empty: its first line must be ${what}.`)
+  return line
+}
+
 /**
  * The passphrase of the keys: the first line of the configured file, or of the one that is generated beside the data.
  * @param make generate one where nothing is configured and none was generated before; never where keys exist
@@ -77,10 +84,24 @@ export const readPassphrase = (
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new KeystoreError(`${file} cannot be written: ${(error as Error).message}`)
     }
   }
-  checkMode(file, 'passphrase')
-  const passphrase = readText(file).split(/\r?\n/, 1)[0] ?? ''
-  if (passphrase === '') throw new KeystoreError(`${file} is empty: its first line must be the passphrase of the CA keys.`)
-  return { passphrase, generated: passphraseFile === null, file }
+  return { passphrase: firstLine(file, 'the passphrase of the CA keys'), generated: passphraseFile === null, file }
+}
+
+/**
+ * The passphrase of the service keys where they have one of their own; null where they have not.
+ * @param passphrase that of the CA keys, where it is known: it must be another
+ */
+export const readServicePassphrase = (file: string | null, passphrase: string | null): string | null => {
+  if (file === null) return null
+  if (!existsSync(file)) {
+    throw new KeystoreError(
+      `ICA_SERVICE_PASSPHRASE_FILE: ${file} does not exist, or this user can’t reach it. Write a passphrase of its own into it, with mode 640.`,
+    )
+  }
+  const own = firstLine(file, 'the passphrase of the service keys')
+  if (own === passphrase)
+    throw new KeystoreError(`${file} has the passphrase of the CA keys: who serves status alone must not know that. Write another one into it.`)
+  return own
 }
 
 /** A private key of the folder. Throws KeystoreError that names the file. */

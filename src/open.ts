@@ -8,7 +8,7 @@ import { replaceFile } from './files.js'
 import { files } from './keystore/inventory.js'
 import { KeystoreError, readPem } from './keystore-files.js'
 import { createCa } from './keystore-make.js'
-import { type CaKeys, explainInventory, inspectKeystore, openKeystore, openRoot, readPassphrase } from './keystore-open.js'
+import { type CaKeys, explainInventory, inspectKeystore, openKeystore, openRoot, readPassphrase, readServicePassphrase } from './keystore-open.js'
 import { retiredCertificates } from './keystore-rollover.js'
 import type { Log } from './log.js'
 import { createLogging, type Logging, secretsOf } from './logging.js'
@@ -225,12 +225,14 @@ export const openCore = async (
     }
     const opened = create ? readPassphrase(config, true) : { passphrase, ...passphraseFile }
     logging.hide(opened.passphrase)
+    const servicePassphrase = readServicePassphrase(config.servicePassphraseFile, opened.passphrase)
+    if (servicePassphrase !== null) logging.hide(servicePassphrase)
     const created =
       create &&
       (await createCa(config.keys, opened.passphrase, options.name ?? defaultName(config), clock.now(), (id) => statusUrls(config, id, null)))
     const keystore = openKeystore(config.keys, opened.passphrase, clock.now())
     await bind(config, store, keystore.root.id, log)
-    const core: Core = { config, clock, log, store, keystore, passphrase: opened.passphrase, meter: createMeter() }
+    const core: Core = { config, clock, log, store, keystore, passphrase: opened.passphrase, servicePassphrase, meter: createMeter() }
     await register(core, options)
     return { ...core, created, passphraseFile: { file: opened.file, generated: opened.generated } }
   } catch (error) {

@@ -7,7 +7,7 @@ import type { Config } from './config.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
 import { crlDefaults } from './issuance/crls.js'
 import { createResponders, firstEnd, type Responders } from './issuance/responder.js'
-import { readPassphrase } from './keystore-open.js'
+import { readPassphrase, readServicePassphrase } from './keystore-open.js'
 import { openServiceKeys, type ServiceKeys } from './keystore-service.js'
 import type { Log } from './log.js'
 import type { Logging } from './logging.js'
@@ -151,10 +151,16 @@ export const startStatusSide = async (
   among: { renderOf(meter: Meter): () => Promise<string>; neighbours: Neighbours } | null,
 ): Promise<Running> => {
   const { log } = logging
-  const { passphrase } = readPassphrase(config, false)
+  const passphrase = readServicePassphrase(config.servicePassphraseFile, null) ?? readPassphrase(config, false).passphrase
   logging.hide(passphrase)
   const store = await openReadOnly(config, log)
-  const deps: Deps = { config, log, store, serviceKeys: openServiceKeys(config.dataFolder, passphrase, log), neighbours: among?.neighbours ?? null }
+  const deps: Deps = {
+    config,
+    log,
+    store,
+    serviceKeys: openServiceKeys(config, { passphrase, former: null }, log),
+    neighbours: among?.neighbours ?? null,
+  }
   const meter = createMeter()
   let side: Side
   let followed: number | null = null

@@ -143,6 +143,11 @@ describe('configuration', () => {
     [{ ICA_LOG_LEVEL: 'loud' }, /^ICA_LOG_LEVEL: is none of trace/],
     [{ ICA_DEFAULT_PROFILE: 'web' }, /^ICA_DEFAULT_PROFILE: there is no profile "web"; there are xmpp-server, xmpp-server-3920/],
     [{ ICA_KEY_PASSPHRASE_FILE: 'ca-keys/passphrase' }, /^ICA_KEY_PASSPHRASE_FILE: lies in the folder of the keys/],
+    [{ ICA_STATUS_KEYS: 'status' }, /^ICA_STATUS_KEYS: needs ICA_SERVICE_PASSPHRASE_FILE/],
+    [
+      { ICA_KEY_PASSPHRASE_FILE: '/run/p', ICA_SERVICE_PASSPHRASE_FILE: '/run/p' },
+      /^ICA_SERVICE_PASSPHRASE_FILE: is that of ICA_KEY_PASSPHRASE_FILE/,
+    ],
     [{ ICA_LISTN: 'localhost:1' }, /^ICA_LISTN: no such setting; is ICA_LISTEN meant\?$/],
     [{ ICA_FROBNICATE: '1' }, /^ICA_FROBNICATE: no such setting$/],
   ]

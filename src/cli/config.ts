@@ -26,6 +26,8 @@ const settingOf: Record<string, string> = {
   dataFolder: 'ICA_DATA',
   keys: 'ICA_KEYS',
   passphraseFile: 'ICA_KEY_PASSPHRASE_FILE',
+  servicePassphraseFile: 'ICA_SERVICE_PASSPHRASE_FILE',
+  statusKeys: 'ICA_STATUS_KEYS',
   dnsServers: 'ICA_DNS_SERVERS',
   lab: 'ICA_LAB',
   http01Port: 'ICA_HTTP01_PORT',

@@ -12,6 +12,7 @@ import { statusUrls } from '../status-urls.js'
 import type { Store } from '../store/store.js'
 import { explain, quietLog } from './context.js'
 import { checkPaths } from './doctor-paths.js'
+import { checkServiceKeys } from './doctor-service-keys.js'
 import { print, printJson, say, when } from './output.js'
 
 type Finding = { check: string; result: 'ok' | 'warning' | 'error'; detail: string }
@@ -42,6 +43,7 @@ const checkKeys = (config: Config, report: Report): Keystore | null => {
       report('keys', 'warning', 'root.key is on this machine. Once the CA is in earnest, take it to a medium that is not connected.')
     for (const note of keystore.notes) report('keys', 'warning', note)
     checkPointers(config, keystore, report)
+    checkServiceKeys(config, passphrase.passphrase, report)
     return keystore
   } catch (error) {
     report('keys', 'error', message(error))

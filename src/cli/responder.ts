@@ -1,8 +1,7 @@
 /** `xmpp-ica responder`: the keys that sign OCSP answers. */
 import type { Command } from 'commander'
-import { type Core, respondersOf, statusIssuers } from '../build.js'
+import { type Core, respondersOf, serviceKeysOf, statusIssuers } from '../build.js'
 import { act } from '../issuance/ica.js'
-import { openServiceKeys } from '../keystore-service.js'
 import { readCertificate } from '../pki/read-certificate.js'
 import { operator, withCore } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
@@ -11,7 +10,7 @@ type Options = { json?: true }
 
 /** What is kept, newest first, of each issuer. */
 const kept = async (core: Core) => {
-  const keys = openServiceKeys(core.config.dataFolder, core.passphrase, core.log)
+  const keys = serviceKeysOf(core)
   const all = []
   for (const issuer of statusIssuers(core.keystore)) {
     const read = (await keys.respondersOf(issuer).load()).map(({ certificate }) => readCertificate(certificate))
@@ -39,7 +38,7 @@ const list = (options: Options): Promise<void> =>
 
 const rotate = (options: Options): Promise<void> =>
   withCore('responder', async (core) => {
-    const keys = openServiceKeys(core.config.dataFolder, core.passphrase, core.log)
+    const keys = serviceKeysOf(core)
     for (const issuer of statusIssuers(core.keystore)) {
       const { serial, notAfter } = readCertificate(await respondersOf(core, issuer, keys).rotate())
       await core.store.audit(act(core, { actor: operator() }, 'responder.rotated', `certificate:${serial}`, { issuer: issuer.id }))
