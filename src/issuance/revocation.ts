@@ -122,8 +122,8 @@ export const revokeKey = async (ica: Ica, keyId: string, first: string | null, w
 const SWEEP = 100
 
 /**
- * Revokes certificates whose keys were blocked at or after `since` for keyCompromise: those that a crash left behind, and those that were being issued when their key was
- * blocked. Returns how many. Call it at the start with 0, then every few minutes.
+ * Revokes certificates whose keys were blocked at or after `since` for keyCompromise: those that a crash, or an operator who blocked the key alone, left behind. Returns how many.
+ * Call it at the start with 0, then every few minutes.
  */
 export const revokeCompromisedKeys = async (ica: Ica, since: number): Promise<number> => {
   let count = 0

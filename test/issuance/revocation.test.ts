@@ -172,18 +172,21 @@ describe('revocation', () => {
     assert.ok(await app.store.isKeyBlocked(publicKey.keyId))
   })
 
-  it('what a crash left behind, or was being issued when its key was blocked, is revoked by the sweep', async () => {
+  it('what a crash left behind is revoked by the sweep, and nothing can be issued for the key any more', async () => {
     const publicKey = newPublicKey()
-    const first = await issue('first.example', { publicKey })
-    await revokeByKey(app.ica, publicKey.keyId, { certificate: first.der }, operator)
-    const late = await issue('late.example', { publicKey })
+    const left = await issue('left.example', { publicKey })
     const blockedOtherwise = newPublicKey()
     const kept = await issue('kept.example', { publicKey: blockedOtherwise })
-    await app.store.blockKey(blockedOtherwise.keyId, 'weak', app.clock.now(), audit('key.blocked', `key:${blockedOtherwise.keyId}`))
+    for (const [{ keyId }, reason] of [
+      [publicKey, 'keyCompromise'],
+      [blockedOtherwise, 'weak'],
+    ] as const)
+      await app.store.blockKey(keyId, reason, app.clock.now(), audit('key.blocked', `key:${keyId}`))
+    await assert.rejects(issue('late.example', { publicKey }), { code: 'badCSR' })
     assert.equal(await revokeCompromisedKeys(app.ica, app.clock.now() + 60_000), 0)
     assert.equal(await revokeCompromisedKeys(app.ica, 0), 1)
     assert.equal(await revokeCompromisedKeys(app.ica, 0), 0)
-    assert.equal(await reasonOf(late.serial), 'keyCompromise')
+    assert.equal(await reasonOf(left.serial), 'keyCompromise')
     assert.equal(await reasonOf(kept.serial), null)
   })
 
