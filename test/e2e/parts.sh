@@ -108,7 +108,7 @@ start_postgresql() {
 store_tests() {
   cd "$HOME_OF_ICA" || return
   ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec \
-    test/store/*.test.ts test/status/crl-processes.test.ts test/cli/status-side-postgresql.test.ts >"$WORK/store.txt" 2>&1 ||
+    test/store/*.test.ts test/status/crl-processes.test.ts test/status/silent-database.test.ts test/cli/status-side-postgresql.test.ts >"$WORK/store.txt" 2>&1 ||
     fail "$(tail -n 60 "$WORK/store.txt")"
   tail -n 10 "$WORK/store.txt"
   # Proof that the tests saw the variable.
