@@ -60,9 +60,9 @@ const look = async (browser: Browser, place: string, width: number, theme: 'ligh
   const { page, problems } = await open(browser, width, theme)
   await page.goto(base + place)
   await settle(page)
-  await page.screenshot({ path: path.join(folder, `${nameOf(place)}-${width}-${theme}.png`), fullPage: true })
-  // What is folded away is judged as well; opening it moves things, so the layout is looked at before.
+  // Before the picture, for which the window grows to the height of the page, and before what is folded away is opened, which is judged as well: both move things.
   const moved = await layout(page)
+  await page.screenshot({ path: path.join(folder, `${nameOf(place)}-${width}-${theme}.png`), fullPage: true })
   await page.evaluate(() => {
     for (const details of document.querySelectorAll('details')) details.open = true
   })

@@ -62,8 +62,12 @@ export default function Page({ facts }: { facts: Facts; path: string }) {
       {kept?.certificates.map((certificate) => (
         <CertificateItem key={certificate.serial} certificate={certificate} account={kept.account} client={client} onChange={reload} />
       ))}
-      <Elsewhere facts={facts} client={client} account={kept?.account ?? null} />
-      <RevokeByKey client={client} />
+      {(kept || error !== null) && (
+        <>
+          <Elsewhere facts={facts} client={client} account={kept?.account ?? null} />
+          <RevokeByKey client={client} />
+        </>
+      )}
       {kept && <AccountSection facts={facts} client={client} account={kept.account} onChange={reload} />}
     </>
   )

@@ -46,17 +46,35 @@ const useFooter = (facts: Facts | null): void =>
     }
   }, [facts])
 
-/** After a way by link: to the top and the heading, which screen readers then read. After back and forward: to where one was. */
-const arrive = ({ by, scroll }: Place): void => {
+const focus = (element: HTMLElement): void => {
+  element.tabIndex = -1
+  element.focus({ preventScroll: true })
+}
+
+/** Focuses the heading of a page that reads what it is to show first, once that is there, unless the reader has gone on meanwhile. Returns how to stop. */
+const focusHeading = (main: Element): (() => void) => {
+  const before = document.activeElement
+  const look = (): void => {
+    const heading = main.querySelector('h1')
+    if (!heading) return
+    observer.disconnect()
+    if (document.activeElement === before) focus(heading)
+  }
+  const observer = new MutationObserver(look)
+  observer.observe(main, { childList: true, subtree: true })
+  look()
+  return () => observer.disconnect()
+}
+
+/** After a way by link: to the top and the heading, which screen readers then read. After back and forward: to where one was. Returns how to stop. */
+const arrive = ({ by, scroll }: Place): (() => void) | undefined => {
   if (by === 'load' || by === 'replace') return
   const target = location.hash ? document.getElementById(location.hash.slice(1)) : null
-  const heading = target ?? document.querySelector<HTMLElement>('main h1')
-  if (heading) {
-    heading.tabIndex = -1
-    heading.focus({ preventScroll: true })
-  }
+  const main = document.querySelector('main')
   if (target && by === 'link') target.scrollIntoView()
   else window.scrollTo(0, scroll)
+  if (target) focus(target)
+  else if (main) return focusHeading(main)
 }
 
 export const Shell = () => {
@@ -80,7 +98,7 @@ const Shield = ({ shown: { place, name }, Page, facts }: { shown: Shown; Page: C
   useLayoutEffect(() => {
     document.title = text.shell.title(titleOf(name, place.path), facts.name)
     markLinks(place.path)
-    arrive(place)
+    return arrive(place)
   }, [place, name, facts])
   if (error) return <Failure title={text.shell.broken} detail={String(error.message ?? error)} label={text.shell.again} onClick={reset} />
   return (
