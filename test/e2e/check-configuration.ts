@@ -20,7 +20,11 @@ const prosodyHost = (setup: Setup): string => {
   const [tls, more = ''] = /^ssl = \{ (.*) \}$/.exec(setup.host ?? '') ?? []
   const files = `certificate = "${certificate(fileOf(setup), 'pem')}", key = "${certificate(fileOf(setup), 'key')}"`
   const direct = Object.entries(directServices).map(([service, alpn]) => `${service}_ssl = { ${files}${alpn} }`)
-  const lines = [`ssl = { ${files}${more && `, ${more}`} }`, ...(setup.name.startsWith('direct') ? direct : []), ...(tls ? [] : [setup.host ?? ''])]
+  const lines = [
+    `ssl = { ${files}${more && `, ${more}`} }`,
+    ...(/^(direct|mixed-up)/.test(setup.name) ? direct : []),
+    ...(tls ? [] : [setup.host ?? '']),
+  ]
   return `VirtualHost "${domainToUnicode(domainOf(setup))}"\n  ${lines.join('\n  ')}`
 }
 
