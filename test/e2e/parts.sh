@@ -107,7 +107,7 @@ start_postgresql() {
 # With those of the status side that need a PostgreSQL: two nodes that publish, and a status process whose database goes and comes back.
 store_tests() {
   cd "$HOME_OF_ICA" || return
-  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec \
+  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-concurrency=2 --test-reporter=spec \
     test/store/*.test.ts test/status/crl-processes.test.ts test/status/silent-database.test.ts test/cli/status-side-postgresql.test.ts >"$WORK/store.txt" 2>&1 ||
     fail "$(tail -n 60 "$WORK/store.txt")"
   tail -n 10 "$WORK/store.txt"
@@ -121,7 +121,7 @@ acme_tests() {
   cd "$HOME_OF_ICA" || return
   local before
   before=$(grep -c 'CREATE DATABASE ica_test_' "$PG.log" || true)
-  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-reporter=spec test/acme/rfc8555-{6,6.6-limits,7-accounts,7-orders,7.3.4-eab}.test.ts \
+  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-concurrency=2 --test-reporter=spec test/acme/rfc8555-{6,6.6-limits,7-accounts,7-orders,7.3.4-eab}.test.ts \
     test/acme/rfc9773.test.ts >"$WORK/acme.txt" 2>&1 || fail "$(tail -n 60 "$WORK/acme.txt")"
   tail -n 10 "$WORK/acme.txt"
   # Proof that they ran there: each has a database of its own.
