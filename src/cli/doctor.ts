@@ -147,8 +147,9 @@ const checkPorts = async (config: Config, keystore: Keystore | null, report: Rep
   const host = ({ host: name }: Address): string => (name === '*' ? '127.0.0.1' : name.includes(':') ? `[${name}]` : name)
   const servesRoot = async (): Promise<boolean> => {
     try {
+      // Long enough for a busy machine: a CA that is slow to answer is not another program.
       const response = await fetch(`http://${host(config.statusListen)}:${config.statusListen.port}/ca/root.cer`, {
-        signal: AbortSignal.timeout(2000),
+        signal: AbortSignal.timeout(10_000),
       })
       return keystore !== null && Buffer.from(await response.arrayBuffer()).equals(keystore.root.certificate)
     } catch {
