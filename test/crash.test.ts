@@ -40,7 +40,7 @@ const freePort = async (): Promise<number> => {
   return port
 }
 
-describe('crash', { timeout: 240_000 }, () => {
+describe('crash', { timeout: 900_000 }, () => {
   let folder: string
   let dns: DnsServer
   let base: string
