@@ -16,7 +16,7 @@ import { freePort, newFolder, type Program, programFile, serve } from '../suppor
 
 type Lines = { pid: number; msg: string }[]
 
-describe('serve --only status', { timeout: 60_000 }, () => {
+describe('serve --only status', { timeout: 300_000 }, () => {
   const { folder, remove } = newFolder()
   let ca: Program
   let status: ChildProcess
