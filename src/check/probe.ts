@@ -46,6 +46,8 @@ export type ProbeOptions = {
   identity?: { domain: string; key: string; cert: string } | undefined
   connectMs: number
   totalMs: number
+  /** The look ends with the TLS handshake, and older versions of it are not tried. */
+  handshakeAlone?: boolean
 }
 
 /** Handshake and features of a well-meaning server take a tenth of this. */
@@ -219,6 +221,10 @@ const look = async (seen: Seen, options: ProbeOptions, versions: ConnectionOptio
     seen.stage = 'tls'
     const { socket, facts } = await secure(raw, endpoint, options, versions, deadline)
     seen.tls = facts
+    if (options.handshakeAlone) {
+      seen.stage = 'done'
+      return void socket.destroy()
+    }
     seen.stage = 'features'
     const { stream, features } = await greet(socket, endpoint, options, deadline)
     seen.after = features
@@ -258,7 +264,7 @@ export const probe = async (endpoint: Endpoint, options: ProbeOptions, signal: A
     const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' } as const
     const [seen, outdated] = await Promise.all([
       attempt(endpoint, options, { minVersion: 'TLSv1.2' }, deadline),
-      attempt(endpoint, options, old, deadline),
+      options.handshakeAlone ? null : attempt(endpoint, options, old, deadline),
     ])
-    return { ...seen, fault: await mixedUp(seen, options, deadline), old: outdated.tls?.protocol ?? null }
+    return { ...seen, fault: await mixedUp(seen, options, deadline), old: outdated?.tls?.protocol ?? null }
   })

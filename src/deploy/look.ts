@@ -37,7 +37,7 @@ const kindOf = (fault: Fault | null): 'absent' | 'stranger' | 'bare' => {
 /** Ports above or at 5269 are those of servers by custom; a server that minds says so by a stream error. */
 const lookAtAddress = async ({ host, port }: Place, address: string, place: string, domain: string, deadline: AbortSignal): Promise<Seen> => {
   const endpoint = { role: port >= 5269 ? 's2s' : 'c2s', direct: directPorts.has(port), host, port, address } as const
-  const { tls, fault } = await probe(endpoint, { domain, connectMs, totalMs }, deadline)
+  const { tls, fault } = await probe(endpoint, { domain, connectMs, totalMs, handshakeAlone: true }, deadline)
   const leaf = tls?.chain[0]
   if (leaf) return { place, sha256: fingerprint(leaf) }
   const problem = fault ? `${fault.kind === 'starttls-refused' ? 'STARTTLS is ' : ''}${fault.message}` : 'it shows no certificate'
