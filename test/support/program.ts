@@ -1,9 +1,10 @@
 /** The whole program as a process of its own, in a fresh folder, the way an operator runs it: built, which costs nothing where the build is up to date. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
 execFileSync(process.execPath, [fileURLToPath(new URL('../../src/bootstrap.mjs', import.meta.url)), '--build'], { stdio: 'inherit' })
@@ -55,9 +56,68 @@ export const start = (folder: string, args: string[], environment: Record<string
   return { child, result, stdout: () => output.stdout, stderr: () => output.stderr }
 }
 
-/** Runs a command to its end. */
-export const run = (folder: string, args: string[], environment: Record<string, string> = {}): Promise<Result> =>
-  start(folder, args, environment).result
+type Runner = { child: ChildProcess; stdout: Readable; stderr: Readable }
+
+const runnerFile = fileURLToPath(new URL('runner.mjs', import.meta.url))
+const mark = '\0the end\0'
+const idle: Runner[] = []
+
+/** Between commands it keeps nobody waiting; it ends with us. */
+const hold = ({ child, stdout, stderr }: Runner, held: boolean): void => {
+  for (const one of [child, child.channel, stdout as Socket, stderr as Socket]) held ? one?.ref() : one?.unref()
+}
+
+const startRunner = (): Runner => {
+  const child = spawn(process.execPath, [runnerFile], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  return { child, stdout: (child.stdout as Readable).setEncoding('utf8'), stderr: (child.stderr as Readable).setEncoding('utf8') }
+}
+
+/** What comes until the mark, or the end. */
+const untilMark = (stream: Readable): Promise<string> =>
+  new Promise((resolve) => {
+    let text = ''
+    const finish = (): void => {
+      stream.off('data', hear).off('end', finish)
+      resolve(text.replace(mark, ''))
+    }
+    const hear = (part: string): void => {
+      text += part
+      if (text.endsWith(mark)) finish()
+    }
+    stream.on('data', hear).on('end', finish)
+  })
+
+/** Runs a command in a process that has run others before. */
+const runAgain = async (folder: string, args: string[], environment: Record<string, string>): Promise<Result> => {
+  const runner = idle.pop() ?? startRunner()
+  const { child } = runner
+  hold(runner, true)
+  const code = new Promise<number | null>((resolve) => child.once('message', resolve as (code: unknown) => void).once('exit', resolve))
+  child.send({ folder, args, environment: { ...bareEnvironment(), ...environment }, mark })
+  const [stdout, stderr, ended] = await Promise.all([untilMark(runner.stdout), untilMark(runner.stderr), code])
+  child.removeAllListeners()
+  if (child.connected) {
+    hold(runner, false)
+    idle.push(runner)
+  }
+  return { code: ended, stdout, stderr }
+}
+
+/** The commands that have been a process of their own in this file of tests. */
+const tried = new Set<string | undefined>()
+
+/**
+ * Runs a command to its end. The first time it is a process of its own, as the operator's is; after that it is run in one that has loaded the program already, which is most
+ * of what a command costs.
+ */
+export const run = (folder: string, args: string[], environment: Record<string, string> = {}): Promise<Result> => {
+  const [command] = args
+  if (!tried.has(command) || command === 'serve') {
+    tried.add(command)
+    return start(folder, args, environment).result
+  }
+  return runAgain(folder, args, environment)
+}
 
 /** Starts `serve` and waits until it listens. Rejects with what it said where it ends instead. */
 export const serve = async (folder: string, environment: Record<string, string>): Promise<Program> => {
