@@ -56,6 +56,9 @@ export const start = (folder: string, args: string[], environment: Record<string
   return { child, result, stdout: () => output.stdout, stderr: () => output.stderr }
 }
 
+/** How a command ended, and whether its process can run another. */
+type End = { code: number | null; again: boolean }
+
 type Runner = { child: ChildProcess; stdout: Readable; stderr: Readable }
 
 const runnerFile = fileURLToPath(new URL('runner.mjs', import.meta.url))
@@ -68,7 +71,7 @@ const hold = ({ child, stdout, stderr }: Runner, held: boolean): void => {
 }
 
 const startRunner = (): Runner => {
-  const child = spawn(process.execPath, [runnerFile], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+  const child = spawn(process.execPath, ['--expose-gc', runnerFile], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   return { child, stdout: (child.stdout as Readable).setEncoding('utf8'), stderr: (child.stderr as Readable).setEncoding('utf8') }
 }
 
@@ -92,15 +95,16 @@ const runAgain = async (folder: string, args: string[], environment: Record<stri
   const runner = idle.pop() ?? startRunner()
   const { child } = runner
   hold(runner, true)
-  const code = new Promise<number | null>((resolve) => child.once('message', resolve as (code: unknown) => void).once('exit', resolve))
+  const end = new Promise<End>((resolve) => {
+    child.once('message', (message) => resolve(message as End)).once('exit', (code) => resolve({ code, again: false }))
+  })
   child.send({ folder, args, environment: { ...bareEnvironment(), ...environment }, mark })
-  const [stdout, stderr, ended] = await Promise.all([untilMark(runner.stdout), untilMark(runner.stderr), code])
+  const [stdout, stderr, { code, again }] = await Promise.all([untilMark(runner.stdout), untilMark(runner.stderr), end])
   child.removeAllListeners()
-  if (child.connected) {
-    hold(runner, false)
-    idle.push(runner)
-  }
-  return { code: ended, stdout, stderr }
+  hold(runner, false)
+  if (again) idle.push(runner)
+  else child.kill()
+  return { code, stdout, stderr }
 }
 
 /** The commands that have been a process of their own in this file of tests. */
