@@ -97,7 +97,7 @@ const measureStore = async ({ certificates, file, rows }: Ca): Promise<void> => 
   const domain = () => `n${Math.floor(Math.random() * certificates)}.example`
   const status = () => {
     const { serial, issuer_id } = some()
-    return store.certificateStatus(issuer_id, serial)
+    return store.certificateStatuses([{ issuerId: issuer_id, serial }])
   }
   rows.push(['OCSP look-ups/s', await perSecond(20_000, status)])
   rows.push(['certificates read/s', await perSecond(5000, () => store.certificateBySerial(some().serial))])

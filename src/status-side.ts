@@ -202,7 +202,7 @@ export const startStatusSide = async (
     await poll()
     const fastPath = createFastPath({
       clock: wallClock,
-      ocsp: { held: (octets) => side.ocsp.held(octets), answer: (request) => side.ocsp.answer(request) },
+      ocsp: { held: (octets) => side.ocsp.held(octets), make: (octets) => side.ocsp.make(octets) },
       limits,
     })
     const handler = createStatusListener({

@@ -66,17 +66,25 @@ const encodeStatus = (status: SingleResponse['status']): Uint8Array => {
   return reason === 'unspecified' ? implicitConstructed(1, time) : implicitConstructed(1, time, explicit(0, enumerated(revocationReasons[reason])))
 }
 
+const times = new Map<number, Uint8Array>()
+
+/** GeneralizedTime; the same few stand in all answers of a second. */
+const timeOf = (ms: number): Uint8Array => {
+  let time = times.get(ms)
+  if (!time) {
+    time = generalizedTime(ms)
+    if (times.size >= 16) times.clear()
+    times.set(ms, time)
+  }
+  return time
+}
+
 const encodeSingle = ({ certId, status, thisUpdate, nextUpdate }: SingleResponse): Uint8Array =>
-  sequence(certId, encodeStatus(status), generalizedTime(thisUpdate), explicit(0, generalizedTime(nextUpdate)))
+  sequence(certId, encodeStatus(status), timeOf(thisUpdate), explicit(0, timeOf(nextUpdate)))
 
 /** DER ResponseData: what is signed. Version 1 is the default and is left out. */
 export const encodeResponseData = (responder: OcspResponder, { producedAt, answers, nonce }: ResponseData): Uint8Array =>
-  sequence(
-    responder.id,
-    generalizedTime(producedAt),
-    sequence(...answers.map(encodeSingle)),
-    ...(nonce ? [explicit(1, sequence(nonceExtension(nonce)))] : []),
-  )
+  sequence(responder.id, timeOf(producedAt), sequence(...answers.map(encodeSingle)), ...(nonce ? [explicit(1, sequence(nonceExtension(nonce)))] : []))
 
 const responseStatus = { successful: 0, malformedRequest: 1, internalError: 2, tryLater: 3, unauthorized: 6 } as const
 

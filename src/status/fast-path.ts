@@ -15,7 +15,7 @@ import { createWireWriter, forget } from './wire.js'
 
 export type FastPathDeps = {
   clock: Clock
-  ocsp: Pick<OcspService, 'answer' | 'held'>
+  ocsp: Pick<OcspService, 'make' | 'held'>
   /** The same as of the normal server, in milliseconds. */
   limits: { headersTimeout: number; keepAliveTimeout: number; connectionsCheckingInterval: number }
 }
@@ -144,7 +144,7 @@ export const createFastPath = ({ clock, ocsp, limits }: FastPathDeps): FastPath 
       at = request.end
       const held = ocsp.held(request.octets)
       if (held && request.newPath !== null) paths.set(copyOf(request.newPath), request.octets)
-      const given = held ?? ocsp.answer(Buffer.from(request.octets, 'latin1'))
+      const given = held ?? ocsp.make(request.octets)
       if (given instanceof Promise) {
         connection.isBusy = true
         void given.then((answer) => {

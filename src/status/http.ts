@@ -16,8 +16,18 @@ export type Resource = {
   gzip?: readonly Uint8Array[] | null
 }
 
-/** IMF-fixdate (RFC 9110 §5.6.7). */
-export const httpDate = (ms: number): string => new Date(ms).toUTCString()
+const dates = new Map<number, string>()
+
+/** IMF-fixdate (RFC 9110 §5.6.7). Answers that are made in one second have the same few dates. */
+export const httpDate = (ms: number): string => {
+  let date = dates.get(ms)
+  if (date === undefined) {
+    date = new Date(ms).toUTCString()
+    if (dates.size >= 16) dates.clear()
+    dates.set(ms, date)
+  }
+  return date
+}
 
 /** What caches are told at `now`: header fields, name and value in turn. */
 export const cacheFields = (

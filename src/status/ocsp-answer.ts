@@ -1,8 +1,6 @@
 /** One OCSP answer: from a decoded request over the certificates' status to signed octets. */
-import { hash } from 'node:crypto'
-import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
-import type { Responders } from '../issuance/responder.js'
+import type { Responder, Responders } from '../issuance/responder.js'
 import { equalBytes } from '../pki/bytes.js'
 import { allocate } from '../pki/der.js'
 import { type CertId, type CertIdIssuer, hashIssuer } from '../pki/ocsp-certid.js'
@@ -10,8 +8,6 @@ import type { OcspRequest } from '../pki/ocsp-request.js'
 import { assembleOcspResponse, encodeOcspError, encodeResponseData, type OcspError, type SingleResponse } from '../pki/ocsp-response.js'
 import type { CertificateStatus } from '../store/store.js'
 import { cacheFields } from './http.js'
-import type { SecondMemory } from './second-memory.js'
-import type { Sign } from './signing-queue.js'
 
 /** Octets to be sent with the media type application/ocsp-response. */
 export type OcspAnswer = {
@@ -20,9 +16,12 @@ export type OcspAnswer = {
   says: SingleResponse['status']['status'] | OcspError | 'several'
   /** Null for what no cache may keep: errors, unknown, and what was made for one request. */
   shared: SharedAnswer | null
-  /** Kept by the fast path, from the first time that it gives this answer. */
+  /** Kept by the fast path, from the first time that it gives this answer; null where its octets were on their way when it was asked for again. */
   wire?: Wire | null
 }
+
+/** Octets in front of the body of a shared answer, in the same memory, for the head that the fast path writes there. */
+export const headRoom = 400
 
 /** Head and body; the head has the Date of `second` (since the epoch) at `dateAt`. */
 export type Wire = { octets: Buffer; dateAt: number; second: number }
@@ -37,16 +36,14 @@ export type SharedAnswer = {
   refreshAt: number
   /** From here on it is only given to a client where a new one can't be made. */
   staleAt: number
-  /** What caches are told before `staleAt`; it is the same all that time. */
-  fields: string[]
 }
 
 /** Seconds. Caches ask again that often, so that a revocation gets through to them; clients go by nextUpdate. */
 const maxAge = 600
 
-/** What caches are told (RFC 5019 §6.2) of an answer that is given at `now`. */
-export const cacheFieldsAt = ({ etag, thisUpdate, nextUpdate }: Pick<SharedAnswer, 'etag' | 'thisUpdate' | 'nextUpdate'>, now: number): string[] =>
-  cacheFields({ etag, lastModified: thisUpdate, expires: nextUpdate, maxAge }, now)
+/** What caches are told (RFC 5019 §6.2) of an answer that is given at `now`; before `staleAt` it is the same all the time. */
+export const cacheFieldsAt = ({ etag, thisUpdate, nextUpdate, staleAt }: SharedAnswer, now: number): string[] =>
+  cacheFields({ etag, lastModified: thisUpdate, expires: nextUpdate, maxAge }, Math.max(now, staleAt))
 
 const hour = 3_600_000
 /** What was never issued may be issued next. */
@@ -80,41 +77,19 @@ export const issuerOf = (issuers: readonly KnownIssuer[], certIds: readonly Cert
   return issuers.find((issuer) => certIds.every((certId) => isOf(issuer, certId))) ?? null
 }
 
-/** Serials of this CA have at most 20 octets (RFC 5280 §4.1.2.2). */
-const maxSerialDigits = 40
-
-/** What answers are made with. */
-export type Making = {
-  clock: Clock
-  statusOf: SecondMemory['statusOf']
-  sign: Sign
-  onRevoked(serial: string): void
-  validityMs: number
-}
-
-const notIssued: CertificateStatus = { status: 'unknown' }
+/** All that is said, to be signed. */
+export type Draft = { responder: Responder; data: Uint8Array; says: OcspAnswer['says']; shared: { thisUpdate: number; nextUpdate: number } | null }
 
 /**
- * Looks the certificates up and signs what is found.
- * @throws (or rejects with) IcaError('unavailable') where the database or a valid responder is missing
+ * Says what is known of the certificates, each with its status at the same place in `statuses`.
+ * @throws IcaError('unavailable') where a valid responder is missing
  */
-export const makeAnswer = (making: Making, issuer: KnownIssuer, request: OcspRequest): Promise<OcspAnswer> => {
-  // Before the look-up: what is said was true at thisUpdate or later.
-  const now = making.clock.now()
-  const statuses = request.certIds.map(({ serial }) => (serial.length > maxSerialDigits ? notIssued : making.statusOf(issuer.id, serial, now)))
-  return statuses.some((status) => status instanceof Promise)
-    ? Promise.all(statuses).then((read) => signAnswer(making, issuer, request, read, now))
-    : signAnswer(making, issuer, request, statuses as CertificateStatus[], now)
-}
-
-const signAnswer = (
-  { sign, onRevoked, validityMs }: Making,
+export const draftAnswer = (
   issuer: KnownIssuer,
   { certIds, nonce }: OcspRequest,
   statuses: readonly CertificateStatus[],
-  now: number,
-): Promise<OcspAnswer> => {
-  for (const [i, { status }] of statuses.entries()) if (status === 'revoked') onRevoked((certIds[i] as CertId).serial)
+  { now, validityMs }: { now: number; validityMs: number },
+): Draft => {
   const responder = issuer.responders.current(now)
   if (!responder) throw new IcaError('unavailable', `There is no valid OCSP responder for the issuer ${issuer.id}.`)
 
@@ -127,21 +102,27 @@ const signAnswer = (
   const says = answers.length === 1 ? (answers[0] as SingleResponse).status.status : 'several'
   const isShared = nonce === null && (says === 'good' || says === 'revoked')
   const data = encodeResponseData(responder, { producedAt: thisUpdate, answers, nonce })
-  return sign(responder.signer, data).then((signature) => {
-    // What is kept must not keep a slab alive.
-    const body = isShared ? assembleOcspResponse(responder, data, signature) : assembleOcspResponse(responder, data, signature, allocate)
-    return { body, says, shared: isShared ? shared(body, thisUpdate, until(validityMs)) : null }
-  })
+  return { responder, data, says, shared: isShared ? { thisUpdate, nextUpdate: until(validityMs) } : null }
 }
 
-const shared = (body: Uint8Array, thisUpdate: number, nextUpdate: number): SharedAnswer => {
+/** Memory for a body that is kept, with room for its head. It must not keep a slab alive. */
+const allocateShared = (size: number): Uint8Array => new Uint8Array(Buffer.allocUnsafeSlow(headRoom + size).buffer, headRoom)
+
+/** The answer of a draft that was signed. */
+export const completeAnswer = ({ responder, data, says, shared }: Draft, signature: Uint8Array): OcspAnswer => ({
+  body: assembleOcspResponse(responder, data, signature, shared ? allocateShared : allocate),
+  says,
+  shared: shared && sharedAnswer(signature, shared.thisUpdate, shared.nextUpdate),
+})
+
+/** No two signatures end alike, so that the tag needs no hash of its own. */
+const sharedAnswer = (signature: Uint8Array, thisUpdate: number, nextUpdate: number): SharedAnswer => {
   const life = nextUpdate - thisUpdate
-  const times = {
-    etag: `"${hash('sha256', body).slice(0, 32)}"`,
+  return {
+    etag: `"${Buffer.from(signature.buffer, signature.byteOffset, signature.length).toString('hex', signature.length - 16)}"`,
     thisUpdate,
     nextUpdate,
     refreshAt: thisUpdate + life * refreshShare,
     staleAt: thisUpdate + life * staleShare,
   }
-  return { ...times, fields: cacheFieldsAt(times, times.staleAt) }
 }

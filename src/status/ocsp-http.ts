@@ -28,7 +28,7 @@ export const decodeOcspPath = (path: string): Uint8Array | null => {
 /** Sends what the service answers; with a conditional GET perhaps only that nothing changed. */
 const send = (req: IncomingMessage, res: ServerResponse, clock: Clock, { body, shared }: OcspAnswer): void => {
   const now = clock.now()
-  const cache = !shared ? ['Cache-Control', 'no-store'] : now < shared.staleAt ? shared.fields : cacheFieldsAt(shared, now)
+  const cache = shared ? cacheFieldsAt(shared, now) : ['Cache-Control', 'no-store']
   if (shared && req.method !== 'POST' && isUnchanged(req.headers, shared.etag, shared.thisUpdate)) {
     res.writeHead(304, cache).end()
     return

@@ -7,18 +7,18 @@
 import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
 import type { Log } from '../log.js'
+import { tlvSize } from '../pki/der.js'
 import { certIdHashes, encodeCertId } from '../pki/ocsp-certid.js'
-import { encodeOcspRequest, type OcspRequest, readOcspRequest } from '../pki/ocsp-request.js'
+import { encodeOcspRequest, maxOcspRequest, type OcspRequest, readOcspRequest } from '../pki/ocsp-request.js'
 import type { Store } from '../store/store.js'
 import { createBoundedMap } from './bounded-map.js'
-import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, makeAnswer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
-import { createSecondMemory } from './second-memory.js'
-import { createSigningQueue } from './signing-queue.js'
+import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
+import { createWorkshop, type Task } from './workshop.js'
 
 export type OcspDeps = {
   clock: Clock
   log: Log
-  store: Pick<Store, 'certificateStatus'>
+  store: Pick<Store, 'certificateStatuses'>
   issuers: readonly OcspIssuer[]
   /** Told when an answer says of a certificate for the first time that it is revoked, and nobody has told this service so: others that hold answers may not know of it either. */
   onMet?(): void
@@ -46,6 +46,8 @@ export type OcspService = {
   answer(request: Uint8Array): OcspAnswer | Promise<OcspAnswer>
   /** What is in memory for a request, given with one character for each octet, where that needs nothing further. */
   held(request: string): OcspAnswer | undefined
+  /** {@link answer} for a request of which nothing is {@link held}, given in the same way. */
+  make(request: string): OcspAnswer | Promise<OcspAnswer>
   /** Drops what is held of a certificate, and what is being signed of it. Call it when a revocation is durable. */
   invalidate(issuerId: string, serial: string): void
   /** Drops everything that is held. */
@@ -80,6 +82,9 @@ const maxKey = 128
 
 const keyOf = (certId: Uint8Array): string => latin1(encodeOcspRequest([certId]))
 
+/** The length of a canonical request. In DER whatever else a request has makes it longer, so that one of this length is canonical. */
+const canonicalLength = (certId: Uint8Array): number => tlvSize(tlvSize(tlvSize(tlvSize(certId.length))))
+
 /** Answers in memory and signatures in the making. */
 type Memory = ReturnType<typeof createMemory>
 
@@ -94,25 +99,23 @@ const createMemory = (size: number) => ({
 })
 
 /** Signs an answer for everybody, once for all who ask meanwhile. */
-const signShared = ({ held, flights, outdated }: Memory, key: string, sign: () => Promise<OcspAnswer>): Promise<OcspAnswer> => {
-  const fly = async (): Promise<OcspAnswer> => {
-    try {
-      for (;;) {
-        outdated.delete(key)
-        const answer = await sign()
-        // The status may have been read before the revocation.
-        if (outdated.has(key)) continue
-        if (answer.shared) held.set(key, answer)
-        return answer
-      }
-    } finally {
-      flights.delete(key)
-      outdated.delete(key)
-    }
+const signShared = (memory: Memory, key: string, sign: () => Promise<OcspAnswer>): Promise<OcspAnswer> => {
+  const { held, flights, outdated } = memory
+  const land = (answer: OcspAnswer): OcspAnswer | Promise<OcspAnswer> => {
+    // The status may have been read before the revocation.
+    if (outdated.delete(key)) return sign().then(land, crash)
+    flights.delete(key)
+    if (answer.shared) held.set(key, answer)
+    return answer
+  }
+  const crash = (error: unknown): never => {
+    flights.delete(key)
+    outdated.delete(key)
+    throw error
   }
   const inFlight = flights.get(key)
   if (inFlight) return inFlight
-  const flight = fly()
+  const flight = sign().then(land, crash)
   flights.set(key, flight)
   return flight
 }
@@ -123,8 +126,6 @@ const retryMs = 5000
 export const createOcspService = (deps: OcspDeps): OcspService => {
   const { clock } = deps
   const { validityMs, cacheSize, maxInMaking } = { ...defaults, ...deps.settings }
-  const statuses = createSecondMemory(deps.store)
-  const making = { clock, validityMs, sign: createSigningQueue(), statusOf: statuses.statusOf }
   const issuers = deps.issuers.map(knownIssuer)
   const memory = createMemory(cacheSize)
   const counts = newCounts()
@@ -132,42 +133,43 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
   let inMaking = 0
 
   /** A revocation that is met before the feed tells of it: what is held under other keys goes now, so that nobody hears `good` after `revoked`. */
-  const meet = (issuer: KnownIssuer, serial: string, flight: string | null): void => {
+  const meet = (serial: string, { issuer, flight }: Task): void => {
     const name = `${issuer.id}/${serial}`
     if (memory.revoked.get(name)) return
     memory.revoked.set(name, true)
-    statuses.clear()
+    workshop.forget()
     for (const key of keysOf(issuer, serial)) if (key !== flight) invalidate(memory, key)
     deps.onMet?.()
   }
 
-  /** `flight`: the key that it is signed for; null for an answer to one. */
-  const sign = async (issuer: KnownIssuer, request: OcspRequest, flight: string | null): Promise<OcspAnswer> => {
+  const workshop = createWorkshop({ clock, store: deps.store, validityMs, onRevoked: meet })
+
+  const made = (answer: OcspAnswer): OcspAnswer => {
+    inMaking--
+    counts.signed++
+    failure.over()
+    return answer
+  }
+  const failed = (error: unknown): never => {
+    inMaking--
+    counts.failures++
+    failure.happened(error)
+    throw error
+  }
+  const sign = (task: Task): Promise<OcspAnswer> => {
     if (inMaking >= maxInMaking) {
       counts.refused++
-      throw new IcaError('unavailable', 'Too many OCSP answers are being made.')
+      return Promise.reject(new IcaError('unavailable', 'Too many OCSP answers are being made.'))
     }
     inMaking++
-    try {
-      const onRevoked = (serial: string): void => meet(issuer, serial, flight)
-      const answer = await makeAnswer({ ...making, onRevoked }, issuer, request)
-      counts.signed++
-      failure.over()
-      return answer
-    } catch (error) {
-      counts.failures++
-      failure.happened(error)
-      throw error
-    } finally {
-      inMaking--
-    }
+    return workshop.make(task).then(made, failed)
   }
 
   /** An answer from memory or signed now, for a request that many may make. */
   const answerShared = (issuer: KnownIssuer, request: OcspRequest, key: string): OcspAnswer | Promise<OcspAnswer> => {
     const now = clock.now()
     const held = memory.held.get(key)
-    const signing = (): Promise<OcspAnswer> => signShared(memory, key, () => sign(issuer, request, key))
+    const signing = (): Promise<OcspAnswer> => signShared(memory, key, () => sign({ issuer, request, flight: key }))
     if (!held?.shared || now > held.shared.nextUpdate) return signing()
     if (now < held.shared.staleAt) counts.hits++
     if (now < held.shared.refreshAt) return held
@@ -183,25 +185,27 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
     return held
   }
 
-  const answerDecoded = (request: OcspRequest): OcspAnswer | Promise<OcspAnswer> => {
+  const answerDecoded = (request: OcspRequest, text: string): OcspAnswer | Promise<OcspAnswer> => {
     const issuer = issuerOf(issuers, request.certIds)
     if (!issuer) return errorAnswers.unauthorized
     const [first] = request.certIds
     const isShared = request.certIds.length === 1 && request.nonce === null
-    return isShared && first ? answerShared(issuer, request, keyOf(first.der)) : sign(issuer, request, null)
+    if (isShared && first) return answerShared(issuer, request, text.length === canonicalLength(first.der) ? text : keyOf(first.der))
+    return sign({ issuer, request, flight: null })
   }
 
   const count = (answer: OcspAnswer): OcspAnswer => {
     counts[answer.says]++
     return answer
   }
+  const countError = (error: unknown): OcspAnswer => count(asError(error))
 
   /** Past the memory: decode, and perhaps sign. */
-  const answerSlowly = (request: Uint8Array): OcspAnswer | Promise<OcspAnswer> => {
-    const decoded = decode(request)
+  const make = (text: string): OcspAnswer | Promise<OcspAnswer> => {
+    const decoded = decode(Buffer.from(text, 'latin1'))
     if (!decoded) return count(errorAnswers.malformedRequest)
-    const answer = answerDecoded(decoded)
-    return answer instanceof Promise ? answer.catch(asError).then(count) : count(answer)
+    const answer = answerDecoded(decoded, text)
+    return answer instanceof Promise ? answer.then(count, countError) : count(answer)
   }
 
   const held = (request: string): OcspAnswer | undefined => {
@@ -215,14 +219,19 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
   }
 
   return {
-    answer: (request) => (request.length <= maxKey && held(latin1(request))) || answerSlowly(request),
+    answer: (request) => {
+      // A longer one is refused for its length alone.
+      const text = latin1(request.subarray(0, maxOcspRequest + 1))
+      return held(text) ?? make(text)
+    },
     held,
+    make,
     invalidate: (issuerId, serial) => {
-      statuses.clear()
+      workshop.forget()
       for (const issuer of issuers) if (issuer.id === issuerId) for (const key of keysOf(issuer, serial)) invalidate(memory, key)
     },
     clear: () => {
-      statuses.clear()
+      workshop.forget()
       for (const key of memory.flights.keys()) memory.outdated.add(key)
       memory.held.clear()
     },

@@ -1,6 +1,6 @@
 /** Answers as they go over the wire, head and body in one piece, octet for octet as node:http would write them. */
 import { httpDate } from './http.js'
-import { cacheFieldsAt, type OcspAnswer, type SharedAnswer, type Wire } from './ocsp-answer.js'
+import { cacheFieldsAt, headRoom, type OcspAnswer, type SharedAnswer, type Wire } from './ocsp-answer.js'
 
 export type WireWriter = {
   /** 200 with the answer. What it returns may be changed with the next second: see {@link forget}. */
@@ -17,8 +17,7 @@ const lines = (fields: readonly string[]): string => {
   return text
 }
 
-const cacheLines = (shared: SharedAnswer | null, now: number): string =>
-  shared ? lines(now < shared.staleAt ? shared.fields : cacheFieldsAt(shared, now)) : 'Cache-Control: no-store\r\n'
+const cacheLines = (shared: SharedAnswer | null, now: number): string => (shared ? lines(cacheFieldsAt(shared, now)) : 'Cache-Control: no-store\r\n')
 
 /** @param keepAliveMs how long a connection may be idle, as clients are told */
 export const createWireWriter = (keepAliveMs: number): WireWriter => {
@@ -33,13 +32,17 @@ export const createWireWriter = (keepAliveMs: number): WireWriter => {
     date = httpDate(now)
   }
 
-  const assemble = ({ body, shared }: OcspAnswer, now: number): Wire => {
+  /** `isFirst`: nothing was ever written in front of the body. */
+  const assemble = ({ body, shared }: OcspAnswer, now: number, isFirst: boolean): Wire => {
     const before = `HTTP/1.1 200 OK\r\nContent-Type: application/ocsp-response\r\nContent-Length: ${body.length}\r\n${cacheLines(shared, now)}Date: `
     const head = `${before}${date}\r\n${connection}`
+    const size = head.length + body.length
+    const inPlace = isFirst && head.length <= headRoom
     // What is kept must not keep a pool alive.
-    const octets = shared ? Buffer.allocUnsafeSlow(head.length + body.length) : Buffer.allocUnsafe(head.length + body.length)
+    const fresh = shared ? Buffer.allocUnsafeSlow : Buffer.allocUnsafe
+    const octets = inPlace ? Buffer.from(body.buffer, body.byteOffset - head.length, size) : fresh(size)
     octets.write(head, 'latin1')
-    octets.set(body, head.length)
+    if (!inPlace) octets.set(body, head.length)
     return { octets, dateAt: before.length, second }
   }
 
@@ -47,13 +50,13 @@ export const createWireWriter = (keepAliveMs: number): WireWriter => {
     full: (answer, now) => {
       tick(now)
       // What caches are told is the same until then.
-      if (!answer.shared || now >= answer.shared.staleAt) return assemble(answer, now).octets
+      if (!answer.shared || now >= answer.shared.staleAt) return assemble(answer, now, false).octets
       let { wire } = answer
       if (!wire) {
-        wire = assemble(answer, now)
-        answer.wire = wire
+        wire = assemble(answer, now, wire === undefined)
         // The only copy of the body from now on.
         answer.body = wire.octets.subarray(wire.octets.length - answer.body.length)
+        answer.wire = wire
       } else if (wire.second !== second) {
         wire.octets.write(date, wire.dateAt, dateLength, 'latin1')
         wire.second = second

@@ -30,7 +30,7 @@ import { openSqlite, openSqliteReadOnly, sqliteMigrationTarget } from './sqlite.
 import { createSqliteRunner } from './sqlite-runner.js'
 import { asStoreError } from './unavailable.js'
 
-export type { CertificateStatus } from './certificates.js'
+export type { CertificateStatus, IssuedSerial } from './certificates.js'
 export type { ChallengeInContext, ChallengeResult } from './challenges.js'
 export type { Confirmation, Delivery } from './confirmations.js'
 export type { CrlFacts, CrlRow } from './crls.js'

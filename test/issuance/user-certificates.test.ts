@@ -53,8 +53,11 @@ test('is reserved, signed by the user CA, stored with an audit row, and known to
   )
   assert.deepEqual(stored?.der, made.chain[0])
   assert.equal(made.chain.length, 2)
-  assert.equal((await app.ica.store.certificateStatus(issuer.id, made.serial)).status, 'good')
-  assert.equal((await app.ica.store.certificateStatus(app.ica.issuer.id, made.serial)).status, 'unknown')
+  const asked = [issuer.id, app.ica.issuer.id].map((issuerId) => ({ issuerId, serial: made.serial }))
+  assert.deepEqual(
+    (await app.ica.store.certificateStatuses(asked)).map(({ status }) => status),
+    ['good', 'unknown'],
+  )
   const [row] = await app.ica.store.auditLog({ subject: `certificate:${made.serial}`, limit: 2 })
   assert.deepEqual([row?.action, row?.actor, row?.detail.kind], ['certificate.issued', 'operator:test', 'user'])
 })

@@ -8,7 +8,7 @@ import { limits, openDoor } from '../../src/server.js'
 import { createFastPath } from '../../src/status/fast-path.js'
 import { createStatusHandler } from '../../src/status/handler.js'
 import type { OcspAnswer } from '../../src/status/ocsp-answer.js'
-import { cacheFieldsAt } from '../../src/status/ocsp-answer.js'
+import { headRoom } from '../../src/status/ocsp-answer.js'
 import { hour, random, start, testClock, testLog } from './fixture.js'
 
 const clock = testClock()
@@ -16,16 +16,17 @@ const log = testLog()
 const request = Buffer.concat([Buffer.from([0x30, 0x3e, 0x2b, 0xff, 0xfe]), Buffer.alloc(59, 7)])
 const thisUpdate = Math.floor(start / 1000) * 1000
 
-const held: OcspAnswer = (() => {
-  const times = {
+const held: OcspAnswer = {
+  body: Buffer.alloc(headRoom + 900, 0x42).subarray(headRoom),
+  says: 'good',
+  shared: {
     etag: '"0123456789abcdef"',
     thisUpdate,
     nextUpdate: thisUpdate + 24 * hour,
     refreshAt: start + 9 * hour,
     staleAt: start + 12 * hour,
-  }
-  return { body: Buffer.alloc(900, 0x42), says: 'good', shared: { ...times, fields: cacheFieldsAt(times, times.staleAt) } }
-})()
+  },
+}
 
 /** Says which octets it was asked; those that begin with `later` only in a moment, those with `large` in the next turn and at length. */
 const echo = (bytes: Uint8Array): OcspAnswer => ({
@@ -37,16 +38,18 @@ const later = Buffer.from([0x30, 0x01])
 const large = Buffer.from([0x30, 0x02])
 const largeAnswer: OcspAnswer = { body: Buffer.alloc(32_768, 0x41), says: 'unknown', shared: null }
 let asked = 0
+const answer = (bytes: Uint8Array) => {
+  if (request.equals(bytes)) return held
+  if (large.equals(bytes.subarray(0, 2))) return sleep(0).then(() => largeAnswer)
+  return later.equals(bytes.subarray(0, 2)) ? sleep(20).then(() => echo(bytes)) : echo(bytes)
+}
 const ocsp = {
   held: (octets: string) => {
     asked++
     return octets === request.toString('latin1') ? held : undefined
   },
-  answer: (bytes: Uint8Array) => {
-    if (request.equals(bytes)) return held
-    if (large.equals(bytes.subarray(0, 2))) return sleep(0).then(() => largeAnswer)
-    return later.equals(bytes.subarray(0, 2)) ? sleep(20).then(() => echo(bytes)) : echo(bytes)
-  },
+  answer,
+  make: (octets: string) => answer(Buffer.from(octets, 'latin1')),
 }
 const handler = createStatusHandler({ clock, log, ocsp, crls: { get: async () => null }, certificates: [] })
 

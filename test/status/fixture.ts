@@ -8,7 +8,7 @@ import type { AuditEntry, CertificateReservation, Revocation } from '../../src/m
 import { type Issuer, newSerial } from '../../src/pki/certificate.js'
 import { makeIntermediate, makeRoot, subjectName } from '../../src/pki/hierarchy.js'
 import { nodeSigner } from '../../src/pki/keys.js'
-import type { CertificateStatus, CrlRow, RevokedEntry } from '../../src/store/store.js'
+import type { CertificateStatus, CrlRow, IssuedSerial, RevokedEntry } from '../../src/store/store.js'
 
 export const second = 1000
 export const hour = 3_600_000
@@ -94,7 +94,7 @@ export const testStore = () => {
   const crls = new Map<string, CrlRow>()
   const numbers = new Map<string, bigint>()
   const audits: AuditEntry[] = []
-  const calls = { certificateStatus: 0, currentCrl: 0 }
+  const calls = { certificateStatuses: 0, currentCrl: 0 }
   const state = { fail: false }
   let lease: { holder: string; until: number } | null = null
   /** Something that a test lets a look-up wait for. */
@@ -126,15 +126,16 @@ export const testStore = () => {
     /** As a restore of an older database does. */
     forgetRevocations: (behind: number): void => void events.splice(behind),
 
-    certificateStatus: async (issuerId: string, serial: string): Promise<CertificateStatus> => {
-      calls.certificateStatus++
+    certificateStatuses: async (asked: readonly IssuedSerial[]): Promise<CertificateStatus[]> => {
+      calls.certificateStatuses++
       await alive()
-      const row = rows.get(serial)
-      const found = row && { ...row }
+      const found = asked.map(({ serial }) => ({ ...rows.get(serial) }))
       await gate
-      if (found?.issuerId !== issuerId) return { status: 'unknown' }
-      const { notAfter, revocation } = found
-      return revocation ? { status: 'revoked', notAfter, revocation } : { status: 'good', notAfter }
+      return asked.map(({ issuerId }, i) => {
+        const { issuerId: of, notAfter = 0, revocation } = found[i] as Partial<Row>
+        if (of !== issuerId) return { status: 'unknown' }
+        return revocation ? { status: 'revoked', notAfter, revocation } : { status: 'good', notAfter }
+      })
     },
     reserveCertificate: async (reservation: CertificateReservation): Promise<void> => {
       await alive()

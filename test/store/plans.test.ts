@@ -110,7 +110,7 @@ describe('query plans, on sqlite', () => {
     await store.authorizationById(authorization.id)
     await store.certificateBySerial(serial)
     await store.certificateByDer(der)
-    await store.certificateStatus(issuerId, serial)
+    for (const size of [1, 4, 8, 16, 32]) await store.certificateStatuses(Array(size).fill({ issuerId, serial }))
     await store.isKeyBlocked(keyId)
     await store.recordRevocation(serial, { revokedAt: now, reason: 'keyCompromise' }, true, auditEntry())
     await store.revokedSince(0, 5)
