@@ -65,12 +65,12 @@ export const beginAnswer = ({ headers, links }: Exchange, directory: string): vo
 /** Sends. Media types have no charset: ejabberd's client compares them whole. */
 export const send = ({ response, headers, links }: Exchange, answer: Answer): void => {
   const content = answer.json === undefined ? answer.content : { type: 'application/json', body: JSON.stringify(answer.json) }
-  const body = content && (typeof content.body === 'string' ? Buffer.from(content.body) : content.body)
   if (answer.location !== undefined) headers.push('Location', answer.location)
   if (answer.retryAfter !== undefined) headers.push('Retry-After', `${answer.retryAfter}`)
   for (const link of links) headers.push('Link', link)
   for (const { rel, url } of answer.links ?? []) headers.push('Link', linkTo(rel, url))
   if (content) headers.push('Content-Type', content.type)
-  if (answer.status !== 204) headers.push('Content-Length', `${body?.length ?? 0}`)
-  response.writeHead(answer.status ?? 200, headers).end(body)
+  if (answer.status !== 204) headers.push('Content-Length', `${content ? Buffer.byteLength(content.body) : 0}`)
+  // A string goes out in one piece with the head.
+  response.writeHead(answer.status ?? 200, headers).end(content?.body)
 }

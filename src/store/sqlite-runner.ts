@@ -4,7 +4,7 @@
  */
 import type { Log } from '../log.js'
 import type { Operation, Runner } from './sql.js'
-import { fileOf, foreignCommits, type SqliteDatabase, statementRunner } from './sqlite.js'
+import { createSnapshot, fileOf, type SqliteDatabase, statementRunner } from './sqlite.js'
 import { asStoreError, troubleLog, unavailable } from './unavailable.js'
 import { createWalSync, type Sync } from './wal-sync.js'
 
@@ -28,7 +28,7 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
   // 32 MiB instead of 4: the log goes into the database while everything else waits, and pages that change often go there once.
   db.exec('PRAGMA wal_autocheckpoint = 8192')
   const wal = createWalSync(fileOf(db), syncFile)
-  const haveOthersCommitted = foreignCommits(db)
+  const snapshot = createSnapshot(db)
   const accounts = new Map<string, unknown>()
   const run = statementRunner(db, () => accounts.clear())
   const trouble = troubleLog(log)
@@ -77,6 +77,7 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
   }
 
   const begin = () => {
+    snapshot.end()
     if (db.inTransaction) db.exec('ROLLBACK')
     db.exec('BEGIN IMMEDIATE')
   }
@@ -169,15 +170,16 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
     let value: T
     let durable: Promise<void> | undefined
     try {
+      if (snapshot.open()) {
+        accounts.clear()
+        unsynced = true
+      }
       const known = key === undefined ? undefined : (accounts.get(key) as T | undefined)
       value = known ?? drive(operation)
-      const changed = haveOthersCommitted()
-      durable = changed || unsynced ? sync() : wal.pending()
-      if (changed) {
-        accounts.clear()
-        if (known !== undefined) value = drive(operation)
-      } else if (key !== undefined && known === undefined && value !== null) remember(key, value)
+      durable = unsynced ? sync() : wal.pending()
+      if (key !== undefined && known === undefined && value !== null) remember(key, value)
     } catch (error) {
+      snapshot.end()
       throw asStoreError(error)
     }
     if (durable)
@@ -199,7 +201,10 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
         drained = resolve
         if (!working) resolve()
       })
-        .then(() => wal.close())
+        .then(() => {
+          snapshot.end()
+          return wal.close()
+        })
         .then(() => void db.close())
       return closed
     },
