@@ -116,7 +116,7 @@ const publisherOn = (folder: string, store: Store): (() => Promise<number>) => {
   const issuer = readIssuer(folder)
   const shelf = createCrlShelf({ clock, log: silent, store })
   const shards = Array.from({ length: crlShards }, (_, shard) => shard)
-  const sources = [{ issuer, shards, shardUrl: (shard: number) => `http://status.bench.test/crl/${issuer.id}/${shard}.crl` }]
+  const sources = [{ issuer, shards, shardUrls: (shard: number) => [`http://status.bench.test/crl/${issuer.id}/${shard}.crl`] }]
   let octets = 0
   const onPublished = (crl: CrlRow): void => {
     if (crl.shard === null) octets = crl.der.length
@@ -148,7 +148,7 @@ const ways: Record<string, (folder: string, count: number) => Promise<Figures>> 
     let der: Uint8Array = new Uint8Array()
     const figures = await measure(async () => {
       const entries = store.revokedEntries(id, null, 0)
-      der = await encodeCrl({ issuer, number: 1n, thisUpdate: now, nextUpdate: now + 7 * day, distributionPoint: null, entries })
+      der = await encodeCrl({ issuer, number: 1n, thisUpdate: now, nextUpdate: now + 7 * day, distributionPoints: [], entries })
       return der.length
     })
     writeFileSync(path.join(folder, 'ours.crl'), der)

@@ -33,7 +33,7 @@ import { createFastPath, type FastPath } from './status/fast-path.js'
 import { createStatusHandler, type StatusHandler } from './status/handler.js'
 import { createOcspService, type OcspService } from './status/ocsp.js'
 import { createRevocationFeed, type RevocationFeed } from './status/revocation-feed.js'
-import { statusUrls } from './status-urls.js'
+import { crlPointers, statusUrls } from './status-urls.js'
 import type { Store } from './store/store.js'
 import { dns01 } from './validation/dns-01.js'
 import { dnsAccount01 } from './validation/dns-account-01.js'
@@ -59,6 +59,8 @@ export type Core = {
   passphrase: string
   servicePassphrase: string | null
   meter: Meter
+  /** Every `ICA_STATUS_URL` that a certificate may have been issued with before this start, the last one first. */
+  knownStatusUrls: readonly string[]
 }
 
 export type Ca = {
@@ -224,8 +226,12 @@ export const buildCa = (
     log,
     store,
     sources: [
-      ...issuers.map((issuer) => ({ issuer, shards, shardUrl: (shard: number) => statusUrls(config, issuer.id, shard).crl })),
-      ...roots.map((issuer) => ({ issuer, shards: [], shardUrl: () => '' })),
+      ...issuers.map((issuer) => ({
+        issuer,
+        shards,
+        shardUrls: (shard: number) => crlPointers(config, core.knownStatusUrls, issuer.id, shard),
+      })),
+      ...roots.map((issuer) => ({ issuer, shards: [], shardUrls: () => [] })),
     ],
     onPublished: (crl) => shelf.put(crl),
     ...(onProgress && { onProgress }),

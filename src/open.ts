@@ -16,7 +16,7 @@ import { createMeter } from './metrics.js'
 import type { AuditEntry } from './model.js'
 import type { Issuer } from './pki/certificate.js'
 import { readCertificate } from './pki/read-certificate.js'
-import { statusUrls } from './status-urls.js'
+import { statusUrls, statusUrlsName } from './status-urls.js'
 import { openStore, type Store } from './store/store.js'
 import { wallClock } from './wall-clock.js'
 
@@ -232,7 +232,18 @@ export const openCore = async (
       (await createCa(config.keys, opened.passphrase, options.name ?? defaultName(config), clock.now(), (id) => statusUrls(config, id, null)))
     const keystore = openKeystore(config.keys, opened.passphrase, clock.now())
     await bind(config, store, keystore.root.id, log)
-    const core: Core = { config, clock, log, store, keystore, passphrase: opened.passphrase, servicePassphrase, meter: createMeter() }
+    const knownStatusUrls = await store.listUnder(statusUrlsName)
+    const core: Core = {
+      config,
+      clock,
+      log,
+      store,
+      keystore,
+      passphrase: opened.passphrase,
+      servicePassphrase,
+      meter: createMeter(),
+      knownStatusUrls,
+    }
     await register(core, options)
     return { ...core, created, passphraseFile: { file: opened.file, generated: opened.generated } }
   } catch (error) {

@@ -11,6 +11,7 @@ import { createPages } from './pages.js'
 import { buildPublicApi } from './public-api.js'
 import { type Listener, openDoor } from './server.js'
 import { type CertificateSource, certificateFromFiles, ownCertificate } from './server-certificate.js'
+import { knownStatusUrlsMost, statusUrlsName } from './status-urls.js'
 import { createTasks } from './tasks.js'
 import { createStatusListener, createWebListener, type Readiness } from './web.js'
 
@@ -101,6 +102,20 @@ const lacksCrls = async ({ store }: Core, ca: Ca): Promise<boolean> => {
   return ca.crls.states().some(({ issuerId, shard }) => !known.has(`${issuerId}/${shard}`))
 }
 
+/**
+ * With another `ICA_STATUS_URL`, lists have to name it before a certificate does. It is remembered after that, so that a start that is cut short does it again; and a list
+ * names what was remembered, for the certificates of before.
+ */
+const followStatusUrl = async ({ config, log, store, knownStatusUrls }: Core, ca: Ca): Promise<void> => {
+  const [last] = knownStatusUrls
+  if (last === config.statusUrl) return
+  if (last !== undefined) {
+    log.warn({ before: last, now: config.statusUrl }, 'ICA_STATUS_URL was changed: certificates of before go on asking there, so keep it reachable')
+    await ca.crls.publishAll()
+  }
+  await store.putFirst(statusUrlsName, config.statusUrl, knownStatusUrlsMost)
+}
+
 /** Starts everything. `webFolder` has the built page. Rejects with ListenError, with everything closed but the database. */
 export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Running> => {
   const { config, clock, log, store, meter } = core
@@ -109,6 +124,7 @@ export const startCa = async (core: Core, ca: Ca, webFolder: string): Promise<Ru
   await ca.feed.poll()
   // A new CA has its lists before anybody can ask for them; an old one goes on with those it has while new ones are made.
   if (await lacksCrls(core, ca)) await ca.crls.publishDue()
+  await followStatusUrl(core, ca)
   await ca.watch.look()
   const source = await certificateSource(core, ca)
   const webDeps = {

@@ -14,7 +14,7 @@ export const defaultRootCrlDays = 90
 
 /** Publishes the root's CRL into its database. Rejects where that fails. */
 export const publishRootCrl = async ({ clock, log, store, root }: RootCore, days: number): Promise<void> => {
-  const source = { issuer: root, shards: [], shardUrl: () => '' }
+  const source = { issuer: root, shards: [], shardUrls: () => [] }
   const publisher = createCrlPublisher({ clock, log, store, sources: [source], settings: { lifetimeMs: days * day } })
   await publisher.publishAll()
   await publisher.stop()

@@ -16,8 +16,8 @@ export type CrlSource = {
   issuer: Pick<Issuer, 'id' | 'subject' | 'ski' | 'signer'>
   /** The shards that its certificates point to; none for the root. A shard may never leave this list while one of its certificates is valid. */
   shards: readonly number[]
-  /** The URI that a shard's certificates carry as their CRL distribution point. */
-  shardUrl(shard: number): string
+  /** The URIs that a shard's certificates carry as their CRL distribution point: one, and those of before where it was changed. */
+  shardUrls(shard: number): readonly string[]
 }
 
 export type CrlPublisherDeps = {
@@ -260,8 +260,8 @@ const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, se
   const number = await store.nextCrlNumber(issuerId, shard, BigInt(thisUpdate / 1000))
   const counter = { entries: 0 }
   const entries = counting(store.revokedEntries(issuerId, shard, keepFrom), counter)
-  const distributionPoint = shard === null ? null : source.shardUrl(shard)
-  const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoint, entries })
+  const distributionPoints = shard === null ? [] : source.shardUrls(shard)
+  const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoints, entries })
 
   const row: CrlRow = { issuerId, shard, number, thisUpdate, nextUpdate, der, revocationSeq }
   const detail = { number: String(number), entries: counter.entries, octets: der.length, thisUpdate, nextUpdate }

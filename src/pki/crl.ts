@@ -39,8 +39,8 @@ export type CrlFacts = {
   /** Milliseconds since the epoch, rounded down to seconds. */
   thisUpdate: number
   nextUpdate: number
-  /** For a shard: the URI of its leaves' CRL distribution point, octet for octet. Null for the complete list of the issuer. */
-  distributionPoint: string | null
+  /** For a shard: the URIs that its leaves have in their CRL distribution points, octet for octet; mostly one. None for the complete list of the issuer. */
+  distributionPoints: readonly string[]
   /** In any order, each serial once. */
   entries: AsyncIterable<readonly CrlEntry[]> | Iterable<readonly CrlEntry[]>
 }
@@ -165,12 +165,19 @@ const writeSerial = (buffer: Uint8Array, offset: number, serial: string): number
   return at
 }
 
-const crlExtensions = ({ issuer, number, distributionPoint }: CrlFacts): Uint8Array[] => [
+const crlExtensions = ({ issuer, number, distributionPoints }: CrlFacts): Uint8Array[] => [
   authorityKeyIdentifier(issuer.ski),
   extension(oids.cRLNumber, false, integer(number)),
-  ...(distributionPoint === null ? [] : [issuingDistributionPoint(distributionPoint)]),
+  ...(distributionPoints.length === 0 ? [] : [issuingDistributionPoint(distributionPoints)]),
 ]
 
-/** §5.2.5, critical: a list that covers only the certificates that point to this URI. distributionPoint [0] { fullName [0] { URI [6] } } */
-const issuingDistributionPoint = (uri: string): Uint8Array =>
-  extension(oids.issuingDistributionPoint, true, sequence(implicitConstructed(0, implicitConstructed(0, implicit(6, ascii(uri))))))
+/**
+ * §5.2.5, critical: a list that covers only the certificates that point to one of these URIs (§6.3.3 (b) (2) (i) compares each with each).
+ * distributionPoint [0] { fullName [0] { URI [6] … } }
+ */
+const issuingDistributionPoint = (uris: readonly string[]): Uint8Array =>
+  extension(
+    oids.issuingDistributionPoint,
+    true,
+    sequence(implicitConstructed(0, implicitConstructed(0, ...uris.map((uri) => implicit(6, ascii(uri)))))),
+  )

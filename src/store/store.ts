@@ -25,7 +25,7 @@ import { pruningStore } from './pruning.js'
 import { revocationStore } from './revocations.js'
 import { revokingStore } from './revoking.js'
 import { record } from './rows.js'
-import { change, type Runner, row, type Steps } from './sql.js'
+import { change, lock, type Runner, row, type Steps } from './sql.js'
 import { openSqlite, openSqliteReadOnly, sqliteMigrationTarget } from './sqlite.js'
 import { createSqliteRunner } from './sqlite-runner.js'
 import { asStoreError } from './unavailable.js'
@@ -55,6 +55,11 @@ export type StoreOptions = {
 
 export type Store = Awaited<ReturnType<typeof openStore>>
 
+function* listOf(name: string): Steps<string[]> {
+  const stored = yield* row<{ value: string }>('SELECT value FROM setting WHERE name = ?', name)
+  return stored ? (JSON.parse(stored.value) as string[]) : []
+}
+
 /** Small things that belong to no noun. */
 const basics = ({ read, write, writeOne }: Runner) => ({
   /** Proof that writing works (for /readyz). Rejects with unavailable. */
@@ -73,6 +78,22 @@ const basics = ({ read, write, writeOne }: Runner) => ({
       return ((yield* stored()) as { value: string }).value
     })
   },
+
+  /**
+   * Puts `value` at the head of the list that is kept under this name, which is cut behind `most`.
+   * @returns the list as it was before
+   */
+  putFirst: (name: string, value: string, most: number): Promise<string[]> =>
+    write(function* () {
+      yield* lock('SELECT pg_advisory_xact_lock(hashtextextended(?, 2))', name)
+      const before = yield* listOf(name)
+      const list = JSON.stringify([value, ...before.filter((other) => other !== value)].slice(0, most))
+      yield* change('INSERT INTO setting (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value', name, list)
+      return before
+    }),
+
+  /** What {@link putFirst} has put there. */
+  listUnder: (name: string): Promise<string[]> => read(() => listOf(name)),
 
   /** Adds a row to the append-only audit log, for what changes nothing in the database but limits: `charges` count what failed. */
   audit: (entry: AuditEntry, charges: readonly Charge[] = []): Promise<void> =>

@@ -14,7 +14,7 @@ test('a CRL of a quarter of a million entries costs no time to speak of', async 
   const [leafDer] = (await identity(domain, urlsAt('http://status.test'))).chain as [Uint8Array]
   const leaf = readPeerCertificate(leafDer)
   const above = readPeerCertificate(intermediateDer)
-  const facts = { issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoint: null }
+  const facts = { issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: [] }
   const entry = (serial: string) => ({ serial, revokedAt: now - day, reason: 'unspecified' as const })
   const many = Array.from({ length: 250_000 }, (_, index) => entry((index + 1).toString(16).padStart(6, '0')))
   const crl = await encodeCrl({ ...facts, entries: [many] })

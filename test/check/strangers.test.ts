@@ -59,7 +59,7 @@ test('a spoilt OCSP answer is never a good one', async () => {
 })
 
 test('a CRL is believed with its signature only', async () => {
-  const facts = { issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoint: 'http://status.test/1.crl' }
+  const facts = { issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: ['http://status.test/1.crl'] }
   const listed = [{ serial: leaf.serial, revokedAt: now - day, reason: 'superseded' as const }]
   const empty = await encodeCrl({ ...facts, entries: [] })
   const crl = await encodeCrl({ ...facts, entries: [listed] })

@@ -17,7 +17,7 @@ export const domain = 'example.test'
 export const world = {} as { dns: DnsServer; base: string }
 /** What the status server says of whatever it is asked. */
 let answer: Uint8Array = new Uint8Array()
-const crl = await encodeCrl({ issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoint: null, entries: [] })
+const crl = await encodeCrl({ issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: [], entries: [] })
 
 const status = createServer((req, res) => {
   const bodies: [RegExp, Uint8Array][] = [

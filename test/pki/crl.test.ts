@@ -16,7 +16,7 @@ const facts = (change: Partial<CrlFacts> = {}): CrlFacts => ({
   number: 7n,
   thisUpdate: now + 999,
   nextUpdate: now + 7 * day + 1,
-  distributionPoint: null,
+  distributionPoints: [],
   entries: [],
   ...change,
 })
@@ -81,13 +81,13 @@ describe('encodeCrl', () => {
   })
 
   it('names a shard in a critical issuing distribution point (§5.2.5)', async () => {
-    const uri = 'http://ca.example.net/crl/0123456789abcdef/17.crl'
-    const extension = extensionOf(read(await encodeCrl(facts({ distributionPoint: uri }))), oids.issuingDistributionPoint)
+    const uris = ['http://ca.example.net/crl/0123456789abcdef/17.crl', 'http://old.example.net/crl/0123456789abcdef/17.crl']
+    const extension = extensionOf(read(await encodeCrl(facts({ distributionPoints: uris }))), oids.issuingDistributionPoint)
     assert.equal(extension?.critical, true)
     const point = extension.parsedValue as pkijs.IssuingDistributionPoint
     assert.deepEqual(
       (point.distributionPoint as pkijs.GeneralName[]).map(({ type, value }) => [type, value]),
-      [[6, uri]],
+      uris.map((uri) => [6, uri]),
     )
     assert.deepEqual(
       [point.onlyContainsUserCerts, point.onlyContainsCACerts, point.indirectCRL, point.onlySomeReasons],

@@ -18,7 +18,7 @@ const crlOf = (serials: string[], number = 7n, revokedAt = thisUpdate) =>
     number,
     thisUpdate,
     nextUpdate: thisUpdate + 1_000,
-    distributionPoint: 'http://ca.test/crl/1.crl',
+    distributionPoints: ['http://ca.test/crl/1.crl'],
     entries: [serials.map((serial) => ({ serial, revokedAt, reason: 'keyCompromise' as const }))],
   })
 

@@ -15,7 +15,7 @@ const entries = [
   { serial: 'ff00112233445566778899aabbccddee', revokedAt: now - day, reason: 'cACompromise' as const },
   { serial: '0a', revokedAt: now - 2 * day, reason: 'unspecified' as const },
 ]
-const facts = { issuer: root, number: 300n, thisUpdate: now, nextUpdate: now + 90 * day, distributionPoint: null, entries: [entries] }
+const facts = { issuer: root, number: 300n, thisUpdate: now, nextUpdate: now + 90 * day, distributionPoints: [], entries: [entries] }
 const der = await encodeCrl(facts)
 
 test('a CRL is read back as it was made, from DER and PEM', async () => {
@@ -35,7 +35,7 @@ test('what is not the root’s, not complete, not of now or not intact is refuse
   const broken = Uint8Array.from(der)
   broken[60] = (broken[60] as number) ^ 1
   await refused(broken, /./)
-  await refused(await encodeCrl({ ...facts, distributionPoint: 'http://x.test/1.crl' }), /not the complete list.*2\.5\.29\.28/)
+  await refused(await encodeCrl({ ...facts, distributionPoints: ['http://x.test/1.crl'] }), /not the complete list.*2\.5\.29\.28/)
   await refused(der, /ran out/, now + 90 * day)
   await refused(der, /from the future/, now - day)
   await refused(new Uint8Array([0x30, 3, 1, 2, 3]), /no CRL/)

@@ -90,7 +90,7 @@ const published = async (store: Store, id: string, shard: string): Promise<numbe
 /** A node that publishes, with a connection of its own. */
 const node = (store: Store, clock: ReturnType<typeof testClock>, id: string, subject: Uint8Array, signer: Signer) => {
   const issuer = { id, subject, ski: signer.publicKey.ski, signer }
-  const sources = [{ issuer, shards: [0, 1], shardUrl: (shard: number) => `http://status.test/crl/${id}/${shard}.crl` }]
+  const sources = [{ issuer, shards: [0, 1], shardUrls: (shard: number) => [`http://status.test/crl/${id}/${shard}.crl`] }]
   return createCrlPublisher({ clock, log: testLog(), store, sources, settings: { gatherMs: 5 } })
 }
 

@@ -12,7 +12,7 @@ const signer = nodeSigner(createPrivateKey({ key: Buffer.from(key, 'base64'), fo
 const { subject } = readCertificate(Buffer.from(der, 'base64'))
 const store = await openStore({ url, log })
 const issuer = { id, subject, ski: signer.publicKey.ski, signer }
-const sources = [{ issuer, shards: [0, 1], shardUrl: (shard: number) => `http://status.test/crl/${id}/${shard}.crl` }]
+const sources = [{ issuer, shards: [0, 1], shardUrls: (shard: number) => [`http://status.test/crl/${id}/${shard}.crl`] }]
 const publisher = createCrlPublisher({ clock: { now: () => Date.now() }, log, store, sources })
 for (let done = 0; done < Number(times); done++) await publisher.publishAll()
 await store.close()

@@ -14,8 +14,8 @@ const setUp = (change: Partial<Parameters<typeof createCrlPublisher>[0]> = {}, s
   const log = testLog()
   const published: string[] = []
   const sources = [
-    { issuer: root, shards: [], shardUrl: () => assert.fail('the root has no shards') },
-    { issuer: intermediate, shards: [0, 1], shardUrl: (shard: number) => `http://status.test/crl/${intermediate.id}/${shard}.crl` },
+    { issuer: root, shards: [], shardUrls: () => assert.fail('the root has no shards') },
+    { issuer: intermediate, shards: [0, 1], shardUrls: (shard: number) => [`http://status.test/crl/${intermediate.id}/${shard}.crl`] },
   ]
   const onPublished = ({ issuerId, shard, number }: CrlRow) => void published.push(`${issuerId === root.id ? 'root' : (shard ?? 'all')} ${number}`)
   const publisher = createCrlPublisher({ clock, log, store, sources, onPublished, settings: { gatherMs: 5 }, ...change })

@@ -21,8 +21,8 @@ const store = testStore()
 const responders = await testResponders(intermediate, store, clock)
 const ocsp = createOcspService({ clock, log, store, issuers: [{ ...intermediate, responders }] })
 const crls = createCrlShelf({ clock, log, store })
-const shardUrl = (shard: number) => `http://status.test/crl/${intermediate.id}/${shard}.crl`
-const sources = [root, intermediate].map((issuer) => ({ issuer, shards: issuer === root ? [] : [0, 17], shardUrl }))
+const shardUrls = (shard: number) => [`http://status.test/crl/${intermediate.id}/${shard}.crl`]
+const sources = [root, intermediate].map((issuer) => ({ issuer, shards: issuer === root ? [] : [0, 17], shardUrls }))
 const publisher = createCrlPublisher({ clock, log, store, sources, onPublished: crls.put })
 await publisher.publishDue()
 

@@ -42,13 +42,13 @@ const responders = createResponders({ clock, log, issuer: intermediate, issuing:
 await responders.maintain()
 const ocsp = createOcspService({ clock, log, store: here, issuers: [{ ...intermediate, responders }] })
 const shelf = createCrlShelf({ clock, log, store: here })
-const shardUrl = (shard: number): string => `http://status.test/crl/${intermediate.id}/${shard}.crl`
+const shardUrls = (shard: number): string[] => [`http://status.test/crl/${intermediate.id}/${shard}.crl`]
 const settings = { gatherMs: 5 }
 const publisher = createCrlPublisher({
   clock,
   log,
   store: here,
-  sources: [{ issuer: intermediate, shards: [0, 1], shardUrl }],
+  sources: [{ issuer: intermediate, shards: [0, 1], shardUrls }],
   onPublished: shelf.put,
   settings,
 })
@@ -129,7 +129,7 @@ it('the responder itself is a recorded certificate', async () => {
 it('a CRL that another process published is served within seconds, and its number is higher', async () => {
   const before = await shelf.get(intermediate.id, 0)
   const numbers = ({ states }: typeof publisher): number[] => states().map(({ number }) => Number(number))
-  const other = createCrlPublisher({ clock, log, store: there, sources: [{ issuer: intermediate, shards: [0, 1], shardUrl }] })
+  const other = createCrlPublisher({ clock, log, store: there, sources: [{ issuer: intermediate, shards: [0, 1], shardUrls }] })
   await other.publishAll()
   clock.pass(6 * second)
   const after = await shelf.get(intermediate.id, 0)
