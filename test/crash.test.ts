@@ -7,7 +7,6 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomInt, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -20,6 +19,7 @@ import { readCertificate } from '../src/pki/read-certificate.js'
 import { openStore } from '../src/store/store.js'
 import { type DnsServer, startDnsServer } from './support/dns-server.js'
 import { type AcmeOrder, AcmeProblem, createCsr, createLeanClient, Impatient, type LeanClient } from './support/lean-acme.js'
+import { freePort } from './support/program.js'
 
 const kills = 20
 const clientCount = 8
@@ -32,14 +32,6 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () =>
 
 type Job = { client: LeanClient; url: string; csr: string; pem?: string }
 
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  return port
-}
-
 describe('crash', { timeout: 900_000 }, () => {
   let folder: string
   let dns: DnsServer
@@ -48,6 +40,7 @@ describe('crash', { timeout: 900_000 }, () => {
   const started = new Set<ChildProcess>()
   const jobs: Job[] = []
   const clients: LeanClient[] = []
+  const given = () => jobs.filter((job) => job.pem)
   const database = () => `file:${path.join(folder, 'ica.db')}`
   const log = () => readFileSync(path.join(folder, 'log'), 'utf8')
 
@@ -75,7 +68,7 @@ describe('crash', { timeout: 900_000 }, () => {
   const ready = async (server: ChildProcess): Promise<void> => {
     for (const from = performance.now(); ; await sleep(20)) {
       assert.equal(server.exitCode, null, `the server ended by itself:\n${log().slice(-2000)}`)
-      assert.ok(performance.now() - from < 20_000, `the server is not ready after 20 s:\n${log().slice(-2000)}`)
+      assert.ok(performance.now() - from < 60_000, `the server is not ready after 60 s:\n${log().slice(-2000)}`)
       const reply = await fetch(`${base}/readyz`).catch(() => null)
       await reply?.arrayBuffer()
       if (reply?.status === 200) return
@@ -142,7 +135,12 @@ describe('crash', { timeout: 900_000 }, () => {
     try {
       for (let kill = 1; kill <= kills; kill++) {
         // Now and then while it starts, when it takes up what the last crash left.
-        if (kill % 5 !== 0) await ready(server)
+        if (kill % 5 !== 0) {
+          await ready(server)
+          // However slow the machine is: there is a load to be killed under.
+          const before = given().length
+          for (const from = performance.now(); given().length === before && performance.now() - from < 10_000; ) await sleep(5)
+        }
         await sleep(randomInt(20, 600))
         await end(server, 'SIGKILL')
         server = start()
@@ -157,9 +155,7 @@ describe('crash', { timeout: 900_000 }, () => {
       await working
     }
     assert.deepEqual(state.faults, [], log().slice(-4000))
-    const given = jobs.filter((job) => job.pem)
-    // A loaded machine gets through less between two kills; one for each is load enough to be caught in mid-flight.
-    assert.ok(given.length > kills, `only ${given.length} certificates: that was no load`)
+    assert.ok(given().length >= kills * 0.8, `only ${given().length} certificates: that was no load`)
   })
 
   it('finishes every order that a crash interrupted', async (t) => {

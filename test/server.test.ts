@@ -155,13 +155,18 @@ describe('a listener', () => {
     await assert.rejects(ask(port, '/'))
     assert.deepEqual(lines, [{ door: 'web', maxConnections: 2 }])
     for (const socket of sockets) socket.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    assert.equal((await ask(port, '/')).body, 'ok')
+    for (const end = Date.now() + 10_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+      const reply = await ask(port, '/').catch((error: Error) => error)
+      if (!(reply instanceof Error)) return assert.equal(reply.body, 'ok')
+      if (Date.now() > end) throw reply
+    }
   })
 
   it('closes idle connections at once, lets begun requests finish, cuts what does not end', async () => {
     let finish = (): void => undefined
+    let arrived = 0
     const listener = await door((req, res) => {
+      arrived++
       if (req.url === '/slow') finish = () => void res.end('finished')
       else if (req.url === '/quick') res.end('ok')
     })
@@ -172,17 +177,17 @@ describe('a listener', () => {
     const idleEnded = new Promise((resolve) => idle.once('close', resolve))
     const slow = ask(listener.port, '/slow')
     const never = assert.rejects(ask(listener.port, '/never'))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    while (arrived < 3) await new Promise((resolve) => setTimeout(resolve, 10))
     const began = Date.now()
-    const closed = listener.close(600)
+    const closed = listener.close(1500)
     await idleEnded
-    assert.ok(Date.now() - began < 300)
+    assert.ok(Date.now() - began < 1000)
     finish()
     assert.equal((await slow).body, 'finished')
     await never
     await closed
     const took = Date.now() - began
-    assert.ok(took >= 550 && took < 1500, `${took}`)
+    assert.ok(took >= 1450 && took < 10_000, `${took}`)
     await assert.rejects(ask(listener.port, '/quick'))
   })
 
@@ -203,14 +208,14 @@ describe('a listener', () => {
     await new Promise((resolve) => setTimeout(resolve, 50))
     let began = Date.now()
     await Promise.all([plain.close(5000), secure.close(5000)])
-    assert.ok(Date.now() - began < 1000)
+    assert.ok(Date.now() - began < 4000)
     const stuck = await door((_, res) => void res.end('ok'), { tls: await selfSigned('a.test') })
     // The head of a TLS record whose rest never comes.
     await quiet(stuck.port, Buffer.from([0x16, 3, 1, 1, 0]))
     await new Promise((resolve) => setTimeout(resolve, 50))
     began = Date.now()
     await stuck.close(300)
-    assert.ok(Date.now() - began < 1500)
+    assert.ok(Date.now() - began < 10_000)
   })
 
   it('shows another certificate from the next connection on', async () => {
@@ -435,11 +440,10 @@ describe('tasks', () => {
       },
       0,
     )
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    while (runs <= 2) await new Promise((resolve) => setTimeout(resolve, 10))
     await tasks.stop()
     assert.equal(running, 0)
     assert.equal(most, 1)
-    assert.ok(runs > 2)
     const after = runs
     await new Promise((resolve) => setTimeout(resolve, 40))
     assert.equal(runs, after)

@@ -136,7 +136,7 @@ describe('/api/domain', () => {
     const audit = { at: 1, actor: 'operator:test', action: 'policy.changed', subject: 'name:x', detail: {} }
     await store.putNameRule({ list: 'deny', name: '.denied.test', reason: 'court order', createdAt: 1 }, audit)
     // Policies are read once a second.
-    await new Promise((resolve) => setTimeout(resolve, 1_100))
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
     const found = await domain('x.denied.test')
     assert.equal(found.problem.code, 'rejectedIdentifier')
     assert.match(found.problem.detail, /This CA does not certify "x\.denied\.test" \(court order\)/)

@@ -101,7 +101,7 @@ const openssl = async (...args: string[]): Promise<string> => {
 }
 
 const until = async (what: string, done: () => Promise<boolean>): Promise<void> => {
-  const end = Date.now() + 20_000
+  const end = Date.now() + 60_000
   while (!(await done())) {
     if (Date.now() > end) assert.fail(`${what}\n${said}\n${program.stderr().slice(-2000)}`)
     await new Promise((resolve) => setTimeout(resolve, 200))

@@ -15,7 +15,7 @@ const database = testDatabases().find(({ engine }) => engine === 'postgresql')
 
 it('a status process with a user who may only read outlives its database', {
   skip: !database && 'no PostgreSQL',
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   if (!database) return
   await database.create()

@@ -30,7 +30,7 @@ describe('serve --only status', { timeout: 300_000 }, () => {
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line))
   const until = async (what: string, condition: () => boolean | Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + 20_000; !(await condition()); await sleep(50)) assert.ok(Date.now() < end, `${what}: ${log}`)
+    for (const end = Date.now() + 60_000; !(await condition()); await sleep(50)) assert.ok(Date.now() < end, `${what}: ${log}`)
   }
   /** A connection for each request, so that all processes get some. */
   const agent = new Agent({ keepAlive: false })

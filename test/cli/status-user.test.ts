@@ -25,7 +25,7 @@ const unable = (): string | false => {
 
 it('a status process of another user has the responders, follows their rotation, and can’t open the CA', {
   skip: unable(),
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (context) => {
   const { folder, remove } = newFolder()
   const file = (...names: string[]): string => path.join(folder, ...names)
@@ -80,7 +80,7 @@ it('a status process of another user has the responders, follows their rotation,
     log += data
   })
   const until = async (what: string, condition: () => boolean | Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + 30_000; !(await condition()); await sleep(100)) assert.ok(Date.now() < end, `${what}: ${log}`)
+    for (const end = Date.now() + 60_000; !(await condition()); await sleep(100)) assert.ok(Date.now() < end, `${what}: ${log}`)
   }
   await until('ready', () => log.includes('"msg":"ready"'))
   const url = `http://127.0.0.1:${port}`

@@ -26,7 +26,7 @@ describe('certificates of users', { timeout: 600_000 }, () => {
     program = await serve(folder, environment)
   }
   const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + 20_000; !(await condition()); await sleep(100)) assert.ok(Date.now() < end, what)
+    for (const end = Date.now() + 60_000; !(await condition()); await sleep(100)) assert.ok(Date.now() < end, what)
   }
   const uriIn = (name: string, what: string): string =>
     new RegExp(`${what}[\\s\\S]*?URI:(\\S+)`).exec(execFileSync('openssl', ['x509', '-in', name, '-noout', '-text'], { encoding: 'utf8' }))?.[1] ?? ''

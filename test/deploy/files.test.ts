@@ -97,10 +97,11 @@ describe('the command by which a server is told', () => {
     const pids = path.join(folder, 'pids')
     const fault = await run(['sh', '-c', `trap '' TERM; sleep 60 & echo $$ $! > ${pids}; echo stuck; wait; sleep 60`], 500)
     assert.match(fault ?? '', /did not end within 0\.5 s: stuck$/)
-    await new Promise((resolve) => setTimeout(resolve, 100))
     for (const pid of readFileSync(pids, 'utf8').trim().split(' ')) {
-      const state = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] : 'gone'
-      assert.ok(state === 'gone' || state === 'Z', `${pid} is ${state}`)
+      const state = () => (existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] : 'gone')
+      const hasEnded = () => ['gone', 'Z'].includes(state() ?? 'gone')
+      for (const end = Date.now() + 10_000; !hasEnded() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 20))
+      assert.ok(hasEnded(), `${pid} is ${state()}`)
     }
   })
 

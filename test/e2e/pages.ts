@@ -1,5 +1,5 @@
 /**
- * Every public page in Chromium, in three widths and both themes: no finding of axe, no console error, no request to another origin, nothing that moves, nothing
+ * Every public page in Chromium, in three widths and both themes (it is loaded in one of them): no finding of axe, no console error, no request to another origin, nothing that moves, nothing
  * wider than the window. Then with the keyboard alone, by links, back, and without a network.
  *
  *   node --import tsx test/e2e/pages.ts URL FOLDER [DOMAIN]
@@ -56,19 +56,32 @@ const nameOf = (place: string): string =>
     .replace(/[^A-Za-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
 
-const look = async (browser: Browser, place: string, width: number, theme: 'light' | 'dark'): Promise<string[]> => {
-  const { page, problems } = await open(browser, width, theme)
+type Theme = 'light' | 'dark'
+
+/** The page as it is loaded in one theme, and then in the other, which is a matter of colours alone. */
+const look = async (browser: Browser, place: string, width: number, [first, second]: readonly [Theme, Theme]): Promise<string[]> => {
+  const { page, problems } = await open(browser, width, first)
+  const show = (theme: Theme) => page.emulateMedia({ colorScheme: theme })
+  const picture = (theme: Theme) => page.screenshot({ path: path.join(folder, `${nameOf(place)}-${width}-${theme}.png`), fullPage: true })
   await page.goto(base + place)
   await settle(page)
-  // Before the picture, for which the window grows to the height of the page, and before what is folded away is opened, which is judged as well: both move things.
-  const moved = await layout(page)
-  await page.screenshot({ path: path.join(folder, `${nameOf(place)}-${width}-${theme}.png`), fullPage: true })
+  // Before the pictures, for which the window grows to the height of the page, and before what is folded away is opened, which is judged as well: both move things.
+  problems.push(...(await layout(page)))
+  await show(second)
+  problems.push(...(await layout(page)))
+  await picture(second)
+  await show(first)
+  await picture(first)
   await page.evaluate(() => {
     for (const details of document.querySelectorAll('details')) details.open = true
   })
-  const found = [...moved, ...(await layout(page)).filter((problem) => problem.startsWith('wider')), ...(await axe(page))]
+  for (const theme of [first, second]) {
+    await show(theme)
+    const found = [...(await layout(page)).filter((problem) => problem.startsWith('wider')), ...(await axe(page))]
+    problems.push(...found.map((problem) => `${theme}: ${problem}`))
+  }
   await page.context().close()
-  return [...problems.filter((problem) => !(place === '/nothing-here' && problem.includes('404'))), ...found]
+  return problems.filter((problem) => !(place === '/nothing-here' && problem.includes('404')))
 }
 
 /** From the top of the front page to the form by Tab and Enter, every stop of it to be seen. */
@@ -199,13 +212,15 @@ if (await answer(`/api/check?domain=${domain}`)) places.push(`/check?domain=${do
 
 const browser = await chromium.launch(chromiumOptions)
 try {
-  for (const place of places) {
-    for (const width of [360, 768, 1280]) {
-      await Promise.all(
-        (['light', 'dark'] as const).map((theme) => report(`page ${nameOf(place)} ${width} ${theme}`, () => look(browser, place, width, theme))),
-      )
+  const looks = places.flatMap((place) => [360, 768, 1280].map((width) => ({ place, width })))
+  const work = async (): Promise<void> => {
+    for (let one = looks.shift(); one; one = looks.shift()) {
+      const { place, width } = one
+      const themes = looks.length % 2 === 0 ? (['light', 'dark'] as const) : (['dark', 'light'] as const)
+      await report(`page ${nameOf(place)} ${width}, ${themes.join(', then ')}`, () => look(browser, place, width, themes))
     }
   }
+  await Promise.all([work(), work()])
   await report('pages: with the keyboard alone', () => keyboard(browser))
   await report('pages: by links and back', () => links(browser))
   await report('pages: mistakes in the look-up', () => lookup(browser))

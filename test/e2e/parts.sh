@@ -85,7 +85,7 @@ up_since() {
   [ $took -le 3000 ] || fail "that is more than 3 s"
 }
 
-# A cluster of its own, as an unprivileged user (PostgreSQL refuses root), reached by its socket and on loopback.
+# A cluster of its own, as an unprivileged user (PostgreSQL refuses root), reached by its socket and on loopback. It need not outlive a power cut.
 start_postgresql() {
   local bin
   bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
@@ -98,16 +98,17 @@ start_postgresql() {
     as_pg=(unshare -U "--map-user=$REAL_UID" "--map-group=$REAL_GID" --)
   fi
   "${as_pg[@]}" "$bin/initdb" -D "$PG/data" -U ica -A trust -E UTF8 --locale=C.UTF-8 >"$PG.init.log" 2>&1 || { cat "$PG.init.log" && return 1; }
-  "${as_pg[@]}" "$bin/postgres" -D "$PG/data" -k "$PG" -c listen_addresses=127.0.0.1 -c port=5433 -c log_statement=ddl >"$PG.log" 2>&1 </dev/null &
+  "${as_pg[@]}" "$bin/postgres" -D "$PG/data" -k "$PG" -c listen_addresses=127.0.0.1 -c port=5433 -c log_statement=ddl -c fsync=off -c full_page_writes=off >"$PG.log" 2>&1 </dev/null &
   wait_for 20 "$bin/pg_isready" -h "$PG" -p 5433 || { cat "$PG.log" && return 1; }
   "$bin/createdb" -h "$PG" -p 5433 -U ica ica
   "$bin/createdb" -h "$PG" -p 5433 -U ica store_tests
 }
 
-# With those of the status side that need a PostgreSQL: two nodes that publish, and a status process whose database goes and comes back.
+# SQLite has its turn in `npm test`. With those of the status side that need a PostgreSQL: two nodes that publish, and a status process whose database goes and comes back.
 store_tests() {
   cd "$HOME_OF_ICA" || return
-  ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests node --import tsx --test --test-concurrency=2 --test-reporter=spec \
+  ICA_TEST_ENGINE=postgresql ICA_TEST_POSTGRES_URL=postgresql://ica@127.0.0.1:5433/store_tests \
+    node --import tsx --test --test-concurrency=2 --test-reporter=spec \
     test/store/*.test.ts test/status/crl-processes.test.ts test/status/silent-database.test.ts test/cli/status-side-postgresql.test.ts >"$WORK/store.txt" 2>&1 ||
     fail "$(tail -n 60 "$WORK/store.txt")"
   tail -n 10 "$WORK/store.txt"

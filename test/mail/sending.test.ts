@@ -205,7 +205,7 @@ describe('a sender', () => {
       return [451, 'gone']
     }
     const { challenge, address } = await ask()
-    for (let i = 0; i < 200 && tries === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
+    for (let i = 0; i < 3000 && tries === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10))
     // The connection ends in the middle of the message, as with a process that is killed.
     await app.restartSender(transport())
     release()

@@ -32,7 +32,7 @@ const listed = async (store: ReturnType<typeof testStore>, shard: number | null 
 
 /** Waits for what a timer began. */
 const until = async (condition: () => boolean): Promise<void> => {
-  for (let i = 0; i < 200 && !condition(); i++) await sleep(5)
+  for (let i = 0; i < 4000 && !condition(); i++) await sleep(5)
   assert.ok(condition())
 }
 

@@ -50,7 +50,7 @@ for (const readOnly of [true, false]) {
     await feed.poll()
     assert.ok(!feed.isFollowing())
     const took = performance.now() - began
-    assert.ok(took < 4000, `${took}`)
+    assert.ok(took < 15_000, `${took}`)
     isSilent = false
     for (let tries = 0; !feed.isFollowing(); tries++) {
       assert.ok(tries < 3)

@@ -13,7 +13,7 @@ import { change, type Runner, row } from '../../src/store/sql.js'
 import { openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
 import { createSqliteRunner } from '../../src/store/sqlite-runner.js'
 import { openStore } from '../../src/store/store.js'
-import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases } from './fixtures.js'
+import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases, withoutSqlite } from './fixtures.js'
 
 const unavailable = { code: 'unavailable', retryAfter: 30 }
 
@@ -37,7 +37,7 @@ onEachEngine('an operation that fails', (_, store) => {
   })
 })
 
-describe('sqlite', () => {
+describe('sqlite', { skip: withoutSqlite }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'ica-faults-'))
   let db: SqliteDatabase
   let runner: Runner
@@ -282,7 +282,7 @@ const server = process.env.ICA_TEST_POSTGRES_URL
 
 describe('postgresql', { skip: server === undefined }, () => {
   test('a lost server rejects with unavailable, said once, and passes', async () => {
-    const database = testDatabases()[1] as TestDatabase
+    const database = testDatabases().find(({ engine }) => engine === 'postgresql') as TestDatabase
     await database.create()
     const door = await openDoor(server as string)
     const port = await door.open(0)

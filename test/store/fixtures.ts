@@ -21,7 +21,7 @@ export type TestDatabase = {
   drop(): Promise<void>
 }
 
-const sqliteDatabase = (): TestDatabase => {
+export const sqliteDatabase = (): TestDatabase => {
   const folder = mkdtempSync(join(tmpdir(), 'ica-store-'))
   const url = `file:${join(folder, 'data', 'ica.db')}`
   return {
@@ -81,8 +81,11 @@ export const meddle = async (database: TestDatabase, sql: string): Promise<unkno
 
 const server = process.env.ICA_TEST_POSTGRES_URL
 
+/** ICA_TEST_ENGINE=postgresql: what is about SQLite is left out, because another run tries it. */
+export const withoutSqlite = process.env.ICA_TEST_ENGINE === 'postgresql'
+
 /** One database of each engine: PostgreSQL only where ICA_TEST_POSTGRES_URL names a server on which databases may be created. */
-export const testDatabases = (): TestDatabase[] => [sqliteDatabase(), ...(server ? [postgresqlDatabase(server)] : [])]
+export const testDatabases = (): TestDatabase[] => [...(withoutSqlite ? [] : [sqliteDatabase()]), ...(server ? [postgresqlDatabase(server)] : [])]
 
 /** For a whole CA: PostgreSQL where ICA_TEST_POSTGRES_URL names a server, else SQLite. */
 export const appDatabase = (): TestDatabase => (server ? postgresqlDatabase(server) : sqliteDatabase())

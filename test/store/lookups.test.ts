@@ -11,7 +11,7 @@ import type { Steps } from '../../src/store/sql.js'
 import { openSqlite } from '../../src/store/sqlite.js'
 import { createSqliteRunner } from '../../src/store/sqlite-runner.js'
 import type { Store } from '../../src/store/store.js'
-import { addAccount, addCertificate, auditEntry, day, issuerId, now, onEachEngine, silent, testDatabases } from './fixtures.js'
+import { addAccount, addCertificate, auditEntry, day, issuerId, now, onEachEngine, silent, sqliteDatabase, withoutSqlite } from './fixtures.js'
 
 const dns = (...values: string[]): CertificateName[] => values.map((value) => ({ form: 'dNSName', value }))
 
@@ -138,13 +138,12 @@ onEachEngine('totals', (_, store) => {
   })
 })
 
-describe('300,000 certificates on SQLite', () => {
-  const database = testDatabases()[0]
+describe('300,000 certificates on SQLite', { skip: withoutSqlite }, () => {
+  const database = sqliteDatabase()
   const count = 300_000
   let store: Store
   let db: InstanceType<typeof Database>
   before(async () => {
-    if (!database) throw new Error('SQLite is always there')
     store = await database.open()
     await store.upsertIssuer({ id: issuerId, kind: 'intermediate', der: new Uint8Array([0x30, 0]) })
     db = new Database(database.url.replace('file:', ''))
@@ -160,7 +159,7 @@ describe('300,000 certificates on SQLite', () => {
   after(async () => {
     db.close()
     await store.close()
-    await database?.drop()
+    await database.drop()
   })
 
   test('the migration makes those that were there findable by domain', async () => {
@@ -181,7 +180,7 @@ describe('300,000 certificates on SQLite', () => {
       }
       return step.value
     }
-    const runner = createSqliteRunner(openSqlite((database?.url ?? '').replace('file:', '')), silent)
+    const runner = createSqliteRunner(openSqlite(database.url.replace('file:', '')), silent)
     await use(lookupStore({ ...runner, read: (operation) => runner.read(() => watched(operation())) })).finally(() => runner.close())
     return [...seen].flatMap((sql) =>
       (db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(Array(sql.replace(/[^?]/g, '').length).fill(null)) as { detail: string }[]).map(

@@ -20,11 +20,12 @@ import {
   now,
   onEachEngine,
   silent,
-  testDatabases,
+  sqliteDatabase,
+  withoutSqlite,
 } from './fixtures.js'
 
-describe('query plans, on sqlite', () => {
-  const database = testDatabases()[0]
+describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
+  const database = sqliteDatabase()
   const seen = new Map<string, string[]>()
   /** A connection of its own: libsql leaves an explained change open, which would hold up a COMMIT on the same one. */
   let planner: SqliteDatabase
@@ -51,7 +52,6 @@ describe('query plans, on sqlite', () => {
   }
 
   before(async () => {
-    if (!database) throw new Error('SQLite is always there')
     await database.create()
     const file = database.url.replace('file:', '')
     const db = openSqlite(file)
@@ -80,7 +80,7 @@ describe('query plans, on sqlite', () => {
     await prisma.$disconnect()
     await store.close()
     planner.close()
-    await database?.drop()
+    await database.drop()
   })
 
   /** Statements that walk through a table or an index instead of searching. */

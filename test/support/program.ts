@@ -1,5 +1,6 @@
 /** The whole program as a process of its own, in a fresh folder, the way an operator runs it: built, which costs nothing where the build is up to date. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -27,16 +28,24 @@ export const newFolder = (): { folder: string; remove(): void } => {
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
-/** A TCP port that was free a moment ago. */
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
+/** Whether nobody listens there, on whatever address. */
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
     const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
+    server.once('error', () => resolve(false))
+    server.listen(port, () => server.close(() => resolve(true)))
   })
+
+/**
+ * A TCP port that nobody has, and that nobody is given: those that the system picks for connections, and for listeners on port 0, are above (from 32768 on with Linux, 49152
+ * elsewhere).
+ */
+export const freePort = async (): Promise<number> => {
+  for (;;) {
+    const port = randomInt(10_000, 32_768)
+    if (await isFree(port)) return port
+  }
+}
 
 /** Starts a command. `environment` is all the configuration that it gets. */
 export const start = (folder: string, args: string[], environment: Record<string, string> = {}): Program => {
@@ -130,12 +139,12 @@ export const serve = async (folder: string, environment: Record<string, string>)
   void program.result.then((result) => {
     ended = result
   })
-  const until = Date.now() + 30_000
+  const until = Date.now() + 60_000
   while (!program.stderr().includes('"msg":"ready"')) {
     if (ended) throw new Error(`serve ended: ${JSON.stringify(ended)}`)
     if (Date.now() > until) {
       program.child.kill('SIGKILL')
-      throw new Error(`serve is not ready after 30 s: ${program.stderr()}`)
+      throw new Error(`serve is not ready after 60 s: ${program.stderr()}`)
     }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }

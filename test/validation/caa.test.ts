@@ -248,6 +248,7 @@ describe('the value of issue (RFC 8659 §4.2)', () => {
     for (const text of [`${'a-'.repeat(30_000)}!`, `a; ${'-'.repeat(60_000)}=`, `a; b${' '.repeat(30_000)}=${' '.repeat(30_000)}"\x7f`]) {
       assert.equal(parseIssueValue(text), null)
     }
-    assert.ok(performance.now() - begun < 100)
+    // What looks at each place again from each place takes minutes.
+    assert.ok(performance.now() - begun < 2_000)
   })
 })
