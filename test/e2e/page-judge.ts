@@ -9,21 +9,24 @@ const flags =
 
 export const chromiumOptions: LaunchOptions = { executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags.split(' ') }
 
-/** What axe finds; nothing, one hopes. */
-export const axe = async (page: Page): Promise<string[]> => {
+/** Those of axe's rules that look at colours: all that can differ between two themes of one document. */
+export const colourRules = ['color-contrast', 'link-in-text-block']
+
+/** What axe finds, by all its rules or by some; nothing, one hopes. */
+export const axe = async (page: Page, only?: string[]): Promise<string[]> => {
   await page.evaluate(axeSource)
-  return page.evaluate(async () => {
+  return page.evaluate(async (some) => {
     type Node = { target: unknown[]; failureSummary?: string }
     const { run } = (
       window as unknown as {
         axe: { run(context: Document, options: object): Promise<{ violations: { id: string; help: string; nodes: Node[] }[] }> }
       }
     ).axe
-    const { violations } = await run(document, { rules: { 'target-size': { enabled: true } } })
+    const { violations } = await run(document, some ? { runOnly: some } : { rules: { 'target-size': { enabled: true } } })
     return violations.flatMap(({ id, help, nodes }) =>
       nodes.slice(0, 3).map((node) => `axe ${id}: ${help}: ${node.target.join(' ')}: ${node.failureSummary?.replace(/\s+/g, ' ')}`),
     )
-  })
+  }, only)
 }
 
 /** From now on every document of the browser remembers what moved in it without its reader having done anything. */

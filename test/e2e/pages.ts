@@ -9,7 +9,7 @@
 import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { axe, chromiumOptions, layout, watchShifts } from './page-judge.js'
+import { axe, chromiumOptions, colourRules, layout, watchShifts } from './page-judge.js'
 
 const [base = '', folder = '', domain = 'example.org'] = process.argv.slice(2)
 if (!base || !folder) throw new Error('usage: pages.ts URL FOLDER [DOMAIN]')
@@ -75,11 +75,9 @@ const look = async (browser: Browser, place: string, width: number, [first, seco
   await page.evaluate(() => {
     for (const details of document.querySelectorAll('details')) details.open = true
   })
-  for (const theme of [first, second]) {
-    await show(theme)
-    const found = [...(await layout(page)).filter((problem) => problem.startsWith('wider')), ...(await axe(page))]
-    problems.push(...found.map((problem) => `${theme}: ${problem}`))
-  }
+  problems.push(...(await layout(page)).filter((problem) => problem.startsWith('wider')), ...(await axe(page)))
+  await show(second)
+  problems.push(...(await axe(page, colourRules)).map((problem) => `${second}: ${problem}`))
   await page.context().close()
   return problems.filter((problem) => !(place === '/nothing-here' && problem.includes('404')))
 }
