@@ -33,7 +33,8 @@ const keys = {
   ICA_STATUS_URL: {
     purpose: 'Base URL that is written into certificates for OCSP, CRLs and CA certificates. Always http (RFC 5280 §8).',
     standard: 'the host of `ICA_URL`, by http',
-    trust: 'Cannot be changed in certificates that are out there: keep it reachable as long as they live.',
+    trust:
+      'Cannot be changed in certificates that are out there: where you change it, keep the old one reachable (a DNS name is enough) as long as they live; CRLs go on naming it.',
     type: text(readBaseUrl),
   },
   ICA_LISTEN: {
