@@ -102,7 +102,8 @@ const keyboard = async (browser: Browser): Promise<string[]> => {
   }
   await page.keyboard.press('Enter')
   await page.waitForURL(`${base}/request`)
-  await settle(page)
+  // The address changes before the page is there.
+  await page.waitForFunction(() => document.activeElement?.tagName === 'H1', null, { timeout: 10_000 }).catch(() => undefined)
   const focused = await page.evaluate(() => document.activeElement?.tagName)
   if (focused !== 'H1') problems.push(`after the link the focus is on ${focused}, not on the heading`)
   await page.context().close()
