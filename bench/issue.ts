@@ -141,17 +141,17 @@ const measure = async (mode: string, pin: boolean) => {
     }
     return null
   }
-  // Not counted. Node compiles what is hot only after thousands of requests, and goes on for a while: until the CPU time of an order hardly falls any more.
-  for (const slot of slots) {
+  /** Node compiles what is hot only after thousands of requests, and goes on for a while: until the CPU time of an order hardly falls any more. */
+  const warmUp = async (slot: Slot): Promise<void> => {
     let before = Number.POSITIVE_INFINITY
-    if (slot.running.name === 'Pebble') await measured(slot, 32, '1')
-    else
-      for (let round = 0; round < warmUps.most; round++) {
-        const now = (await measured(slot, 32, '5'))?.serverCpuMs ?? 0
-        if (round >= warmUps.least && now > before * 0.95) break
-        before = now
-      }
+    for (let round = 0; round < warmUps.most; round++) {
+      const now = (await measured(slot, 32, '5'))?.serverCpuMs ?? 0
+      if (round >= warmUps.least && now > before * 0.95) return
+      before = now
+    }
   }
+  // Not counted.
+  for (const slot of slots) await (slot.running.name === 'Pebble' ? measured(slot, 32, '1') : warmUp(slot))
   console.log(
     `\n### ${mode === 'dns' ? 'dns-01 validation' : 'validation without network'}, ${pin ? `server on core ${serverCpus}, load on core ${generatorCpus}` : 'all cores shared'}\n`,
   )

@@ -34,7 +34,8 @@ export type ServiceKeys = {
 
 /** Where service keys lie. */
 export type ServicePlace = {
-  dataFolder: string /** Of responders, for the group of this folder; null: in `dataFolder`. */
+  dataFolder: string
+  /** Of responders, for the group of this folder; null: in `dataFolder`. */
   statusKeys: string | null
 }
 

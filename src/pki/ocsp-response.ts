@@ -18,6 +18,7 @@ import {
 import { keyBits, type Signer } from './keys.js'
 import { nonceExtension } from './ocsp-request.js'
 import { oids } from './oids.js'
+import { rememberFew } from './remember-few.js'
 
 /** The key that signs answers, with everything about it that is the same in each. */
 export type OcspResponder = {
@@ -66,18 +67,7 @@ const encodeStatus = (status: SingleResponse['status']): Uint8Array => {
   return reason === 'unspecified' ? implicitConstructed(1, time) : implicitConstructed(1, time, explicit(0, enumerated(revocationReasons[reason])))
 }
 
-const times = new Map<number, Uint8Array>()
-
-/** GeneralizedTime; the same few stand in all answers of a second. */
-const timeOf = (ms: number): Uint8Array => {
-  let time = times.get(ms)
-  if (!time) {
-    time = generalizedTime(ms)
-    if (times.size >= 16) times.clear()
-    times.set(ms, time)
-  }
-  return time
-}
+const timeOf = rememberFew(generalizedTime)
 
 const encodeSingle = ({ certId, status, thisUpdate, nextUpdate }: SingleResponse): Uint8Array =>
   sequence(certId, encodeStatus(status), timeOf(thisUpdate), explicit(0, timeOf(nextUpdate)))

@@ -1,5 +1,6 @@
 /** What HTTP (RFC 9110) asks of everything that is served here: conditional requests, content coding, methods, plain errors. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { rememberFew } from '../pki/remember-few.js'
 
 /** A representation that may be kept by caches. Times in milliseconds since the epoch. */
 export type Resource = {
@@ -16,18 +17,8 @@ export type Resource = {
   gzip?: readonly Uint8Array[] | null
 }
 
-const dates = new Map<number, string>()
-
-/** IMF-fixdate (RFC 9110 §5.6.7). Answers that are made in one second have the same few dates. */
-export const httpDate = (ms: number): string => {
-  let date = dates.get(ms)
-  if (date === undefined) {
-    date = new Date(ms).toUTCString()
-    if (dates.size >= 16) dates.clear()
-    dates.set(ms, date)
-  }
-  return date
-}
+/** IMF-fixdate (RFC 9110 §5.6.7). */
+export const httpDate = rememberFew((ms) => new Date(ms).toUTCString())
 
 /** What caches are told at `now`: header fields, name and value in turn. */
 export const cacheFields = (

@@ -13,6 +13,7 @@ import { encodeOcspRequest, maxOcspRequest, type OcspRequest, readOcspRequest } 
 import type { Store } from '../store/store.js'
 import { createBoundedMap } from './bounded-map.js'
 import { errorAnswers, issuerOf, type KnownIssuer, knownIssuer, type OcspAnswer, type OcspIssuer } from './ocsp-answer.js'
+import { nameOf } from './second-memory.js'
 import { createWorkshop, type Task } from './workshop.js'
 
 export type OcspDeps = {
@@ -134,7 +135,7 @@ export const createOcspService = (deps: OcspDeps): OcspService => {
 
   /** A revocation that is met before the feed tells of it: what is held under other keys goes now, so that nobody hears `good` after `revoked`. */
   const meet = (serial: string, { issuer, flight }: Task): void => {
-    const name = `${issuer.id}/${serial}`
+    const name = nameOf(issuer.id, serial)
     if (memory.revoked.get(name)) return
     memory.revoked.set(name, true)
     workshop.forget()

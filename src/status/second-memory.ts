@@ -1,7 +1,10 @@
 /** What the database said of certificates within the current second, so that many who ask for a few certificates at once cost few look-ups. */
 import type { CertificateStatus } from '../store/store.js'
 
-/** By issuer and serial. */
+/** What a certificate is known by here. */
+export const nameOf = (issuerId: string, serial: string): string => `${issuerId}/${serial}`
+
+/** By {@link nameOf}. */
 export type Statuses = Map<string, CertificateStatus>
 
 export type SecondMemory = {

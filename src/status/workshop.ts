@@ -7,7 +7,7 @@ import type { Clock } from '../clock.js'
 import type { OcspRequest } from '../pki/ocsp-request.js'
 import type { CertificateStatus, IssuedSerial, Store } from '../store/store.js'
 import { completeAnswer, draftAnswer, type KnownIssuer, type OcspAnswer } from './ocsp-answer.js'
-import { createSecondMemory, type Statuses } from './second-memory.js'
+import { createSecondMemory, nameOf, type Statuses } from './second-memory.js'
 
 /** What is to be answered. `flight`: the key that it is made for; null for an answer to one, who may ask for the same certificate again within the second. */
 export type Task = { issuer: KnownIssuer; request: OcspRequest; flight: string | null }
@@ -114,8 +114,6 @@ export const createWorkshop = ({ clock, store, validityMs, onRevoked }: Workshop
     forget: memory.clear,
   }
 }
-
-const nameOf = (issuerId: string, serial: string): string => `${issuerId}/${serial}`
 
 /** What was never issued may be issued next, so that it is not remembered. */
 const remember = (statuses: Statuses, { issuer, request }: Job, found: readonly CertificateStatus[]): void => {
