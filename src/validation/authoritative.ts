@@ -9,7 +9,8 @@ import { forbiddenRange } from './address.js'
 import { withDeadline } from './deadline.js'
 import type { AskServer } from './dns-ask.js'
 import { aliasesFrom, type DnsAnswer, type DnsRecord, rcodeName, recordTypes } from './dns-message.js'
-import type { Answer, Resolver } from './resolver.js'
+import type { Answer } from './recursive.js'
+import type { Resolver } from './resolver.js'
 
 /** One address of one server. `values`: TXT records as Latin-1; `ttl` in seconds. */
 export type ServerLook = {

@@ -2,7 +2,8 @@
  * CAA (RFC 8659) with the parameters of RFC 8657: whether a domain lets this CA issue, to this account, after this kind of validation. Fails closed: what can't be
  * looked up, read or understood forbids.
  */
-import type { Answer, CaaRecord, Resolver } from './resolver.js'
+import type { Answer } from './recursive.js'
+import type { CaaRecord, Resolver } from './resolver.js'
 import { type Evidence, printable } from './validator.js'
 
 export type CaaQuestion = {

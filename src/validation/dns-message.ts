@@ -1,10 +1,10 @@
 /** DNS messages (RFC 1035 §4), as much of them as it takes to ask one server one question. What comes back is from a stranger: every length is checked. Pure. */
 
-export const recordTypes = { A: 1, NS: 2, CNAME: 5, TXT: 16, AAAA: 28, SRV: 33, TLSA: 52 } as const
+export const recordTypes = { A: 1, NS: 2, CNAME: 5, TXT: 16, AAAA: 28, SRV: 33, TLSA: 52, CAA: 257 } as const
 export type RecordType = keyof typeof recordTypes
 
-/** `data`: an address, a name in lower case, the strings of a TXT record put together as Latin-1, or the fields of SRV and TLSA records with
- * blanks between them (the data of TLSA in hex); null for records of other types. TTL in seconds. */
+/** `data`: an address, a name in lower case, the strings of a TXT record put together as Latin-1, or the fields of SRV, TLSA and CAA records with
+ * blanks between them (the data of TLSA in hex, the tag of CAA in lower case and its value, which may have blanks or be empty, as Latin-1); null for records of other types. TTL in seconds. */
 export type DnsRecord = { name: string; type: number; ttl: number; data: string | null }
 
 export type DnsAnswer = {
@@ -63,7 +63,7 @@ const encodeName = (name: string): Buffer =>
 export const encodeQuestion = (id: number, name: string, type: RecordType, recursive = false): Buffer => {
   const head = Buffer.from([id >> 8, id & 0xff, recursive ? 0x01 : 0, recursive ? 0x20 : 0, 0, 1, 0, 0, 0, 0, 0, 1])
   const opt = Buffer.from([0, 0, OPT, UDP_PAYLOAD >> 8, UDP_PAYLOAD & 0xff, 0, 0, 0, 0, 0, 0])
-  return Buffer.concat([head, encodeName(name), Buffer.from([0, recordTypes[type], 0, IN]), opt])
+  return Buffer.concat([head, encodeName(name), Buffer.from([recordTypes[type] >> 8, recordTypes[type] & 0xff, 0, IN]), opt])
 }
 
 const broken = (): never => {
@@ -130,6 +130,13 @@ const readSrv = (message: Message, start: number, end: number): string => {
 /** RFC 6698 §2.1. */
 const readTlsa = (data: Buffer): string => (data.length > 3 ? `${data.subarray(0, 3).join(' ')} ${data.toString('hex', 3)}` : broken())
 
+/** RFC 8659 §4.1: flags, a tag of at least one octet after its length, and what is left is the value. */
+const readCaa = (data: Buffer): string => {
+  const [flags = broken(), length = broken()] = data
+  if (length === 0 || 2 + length > data.length) return broken()
+  return `${flags} ${labelText(data.subarray(2, 2 + length))} ${data.toString('latin1', 2 + length)}`
+}
+
 const readData = (message: Message, type: number, start: number, end: number): string | null => {
   const data = message.octets.subarray(start, end)
   if (type === recordTypes.TXT) return readTxt(data)
@@ -137,6 +144,7 @@ const readData = (message: Message, type: number, start: number, end: number): s
   if (type === recordTypes.AAAA) return data.length === 16 ? readAddress6(data) : broken()
   if (type === recordTypes.SRV) return readSrv(message, start, end)
   if (type === recordTypes.TLSA) return readTlsa(data)
+  if (type === recordTypes.CAA) return readCaa(data)
   if (type !== recordTypes.NS && type !== recordTypes.CNAME) return null
   const { name, end: nameEnd } = readName(message, start)
   return nameEnd === end ? name : broken()

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.js'
 import type { LastingText, LastingTxt } from './lasting-txt.js'
 import type { PersistRecord, PersistRecordReader } from './persist-record.js'
 import { hashedAccountUri, readPersistRecord } from './persist-record.js'
-import type { Answer } from './resolver.js'
+import type { Answer } from './recursive.js'
 import { type Evidence, failure, hasRecords, printable, type ValidationInput, type ValidationResult, type Validator } from './validator.js'
 
 export type DnsPersistOptions = {

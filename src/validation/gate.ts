@@ -1,5 +1,5 @@
 /** How many look-ups may be under way at a time. */
-import type { Answer } from './resolver.js'
+import type { Answer } from './recursive.js'
 
 type LookUp<T> = (name: string, signal: AbortSignal) => Promise<Answer<T>>
 

@@ -3,7 +3,8 @@
  * TXT (BR 3.2.2.4.14, appendix A.1). None is ever taken from the client.
  */
 import { registrableDomain } from '../identifier.js'
-import type { Answer, CaaRecord, Resolver } from './resolver.js'
+import type { Answer } from './recursive.js'
+import type { CaaRecord, Resolver } from './resolver.js'
 import { printable } from './validator.js'
 
 export type MailAddress = {

@@ -2,7 +2,8 @@
 import { createDial, type Dial } from './dial.js'
 import { createFetch, type Fetch } from './fetcher.js'
 import { createLastingTxt, type LastingTxt } from './lasting-txt.js'
-import { createResolver, type Resolver, type ResolverTimes } from './resolver.js'
+import type { ResolverTimes } from './recursive.js'
+import { createResolver, type Resolver } from './resolver.js'
 
 export type Ports = {
   resolver: Resolver

@@ -1,16 +1,11 @@
 /**
- * The DNS as validation sees it. What a look-up can come to is in the type: records, none, or a failure, and a failure is never permission.
+ * The DNS as validation sees it.
  *
- * The work is done by c-ares (node:dns) against a recursive resolver, which follows aliases. An answer is bounded by the 64 KiB of a DNS message.
+ * The work is done by c-ares (node:dns) against a recursive resolver, which follows aliases, but for CAA (recursive.ts). An answer is bounded by the 64 KiB of a DNS message.
  */
 import { Resolver as Channel } from 'node:dns/promises'
 import { withDeadline } from './deadline.js'
-
-export type Answer<T> =
-  | { kind: 'records'; records: T[] }
-  | { kind: 'none'; reason: 'NXDOMAIN' | 'NODATA' }
-  /** SERVFAIL (a broken DNSSEC chain among its causes), REFUSED, timeout, an answer that can't be read. */
-  | { kind: 'failure'; reason: string }
+import { type Answer, createLookUp, defaultTimes, type LastingRecord, type ResolverTimes } from './recursive.js'
 
 /** A CAA record (RFC 8659 §4.1), its tag in lower case. */
 export type CaaRecord = { critical: boolean; tag: string; value: string }
@@ -32,10 +27,6 @@ export type Resolver = {
   ns(name: string, signal: AbortSignal): Promise<Answer<string>>
 }
 
-/** Milliseconds. A try that is not answered is followed by one that waits twice as long. */
-export type ResolverTimes = { firstTryMs: number; tries: number; totalMs: number }
-export const defaultTimes: ResolverTimes = { firstTryMs: 1_500, tries: 3, totalMs: 10_000 }
-
 const failures: Record<string, string> = {
   ESERVFAIL: 'SERVFAIL',
   EREFUSED: 'REFUSED',
@@ -54,15 +45,10 @@ const ofError = (error: unknown): Answer<never> => {
   return { kind: 'failure', reason: failures[String(code)] ?? String(code ?? error) }
 }
 
-/**
- * node:dns gives a CAA record as `{ critical: flags, [tag]: value }`, Node 24 with `type: 'CAA'` beside it. A tag called "critical" hides the flags, one called
- * "__proto__" or "type" itself; all come out as what matters of them, unknown and (perhaps) critical.
- */
-const caaRecord = (given: Record<string, unknown>): CaaRecord => {
-  const { critical, ...rest } = given
-  const [tag, value] = Object.entries(rest).find(([key]) => key !== 'type') ?? Object.entries(rest)[0] ?? ['', '']
+const caaRecord = ({ data }: LastingRecord): CaaRecord => {
+  const [, flags, tag = '', value = ''] = /^(\d+) (\S*) (.*)$/s.exec(data) ?? []
   // Bit 0, the most significant, is Issuer Critical; the others are reserved and ignored (RFC 8659 §4.1).
-  return { critical: typeof critical !== 'number' || (critical & 0x80) !== 0, tag: tag.toLowerCase(), value: String(value) }
+  return { critical: (Number(flags) & 0x80) !== 0, tag, value }
 }
 
 /** Both families count as one question: records of either are enough, and only if neither failed there are none. */
@@ -102,14 +88,18 @@ export const createResolver = (servers: readonly string[], times: ResolverTimes 
       }
     })
 
+  const lookUp = createLookUp(servers, times)
+
   return {
     txt: (name, signal) => ask(signal, async (channel) => (await channel.resolveTxt(name)).map((strings) => strings.join(''))),
     async addresses(name, signal) {
       const [v6, v4] = await Promise.all([ask(signal, (channel) => channel.resolve6(name)), ask(signal, (channel) => channel.resolve4(name))])
       return either(v6, v4)
     },
-    caa: (name, signal) =>
-      ask(signal, async (channel) => (await channel.resolveCaa(name)).map((record) => caaRecord(record as unknown as Record<string, unknown>))),
+    async caa(name, signal) {
+      const answer = await lookUp(name, 'CAA', signal)
+      return answer.kind === 'records' ? { kind: 'records', records: answer.records.map(caaRecord) } : answer
+    },
     srv: (name, signal) =>
       ask(signal, async (channel) =>
         (await channel.resolveSrv(name)).map(({ name: target, ...record }) => ({ ...record, target: target.toLowerCase() || '.' })),

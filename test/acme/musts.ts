@@ -271,6 +271,7 @@ export const musts: Record<string, Must[]> = {
       'nothing is issued where no "issue" names this CA',
       'RFC 8659 §4.2: one record of several that names this CA is enough; none of them, and it must not issue',
     ],
+    ['4.2', 'a value without an issuer lets nobody issue', 'RFC 8659 §4.2: a value that is empty, or blank, lets nobody issue'],
     ['4.2', 'what is not of the grammar counts as empty', 'RFC 8659 §4.2: what is not of the grammar counts as empty, and forbids'],
     ['4.3', '"issuewild" is ignored for other names, and alone decides on wildcards', 'RFC 8659 §4.3: issuewild decides on wildcards alone'],
   ],

@@ -66,6 +66,17 @@ test('RFC 8659 §4.2: one record of several that names this CA is enough; none o
   await leafOf(client, await finalize(client, order, { dns: [name] }))
 })
 
+test('RFC 8659 §4.2: a value that is empty, or blank, lets nobody issue', async () => {
+  for (const value of ['', ' \t ']) {
+    const name = newName()
+    dns.set(name, 'CAA', ...issue({ tag: 'issue', value }))
+    const order = await ready([name])
+    isProblem(await finalize(client, order, { dns: [name] }), 403, 'caa', /lets nobody issue/)
+    dns.set(name, 'CAA', ...issue({ tag: 'issue', value }, mine))
+    await leafOf(client, await finalize(client, order, { dns: [name] }))
+  }
+})
+
 test('RFC 8659 §4.2: what is not of the grammar counts as empty, and forbids', async () => {
   for (const value of ['ca.test; %%%', 'ca.test accounturi=x', 'ca.test; validationmethods', 'ca..test']) {
     const name = newName()

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { atMost } from '../../src/validation/gate.js'
-import type { Answer } from '../../src/validation/resolver.js'
+import type { Answer } from '../../src/validation/recursive.js'
 
 const answer: Answer<string> = { kind: 'records', records: ['x'] }
 

@@ -64,9 +64,9 @@ test('constructed addresses end at the registered domain, also where a registry 
   assert.deepEqual(domains('duckdns.org'), ['duckdns.org'])
 })
 
-test('thousands of bad records make a few sentences, and a few addresses', async () => {
+test('hundreds of bad records make a few sentences, and a few addresses', async () => {
   dns.set('d.test', 'MX', { preference: 1, exchange: 'mx.test' })
-  dns.set('d.test', 'CAA', ...Array.from({ length: 900 }, (_, i) => ({ tag: 'contactemail', value: `no address ${i}` })))
+  dns.set('d.test', 'CAA', ...Array.from({ length: 250 }, (_, i) => ({ tag: 'contactemail', value: `no address ${i}` })))
   dns.set('_validation-contactemail.d.test', 'TXT', ...Array.from({ length: 900 }, (_, i) => `a${i}@d.test`))
   const { addresses, problems } = await findAddresses('d.test', resolver, signal)
   assert.equal(problems.length, 10)
