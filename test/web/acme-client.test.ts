@@ -1,7 +1,9 @@
 /** The form's ACME client against the real application. */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { noLimits } from '../../src/issuance/limits.js'
+import { builtinProfiles, type Profile } from '../../src/pki/profile.js'
 import { createAcmeClient } from '../../web/src/acme/client.js'
 import { type AcmeError, isAcmeError } from '../../web/src/acme/problem.js'
 import type { Trouble } from '../../web/src/acme/transport.js'
@@ -94,6 +96,17 @@ describe('the form’s ACME client', () => {
       await started.client.revokeByKey(await signerOf(key), certificate)
     }
     assert.equal(started.app.revoked.length, 2)
+  })
+
+  it('revokes by a P-521 key, which a profile of the operator may take', async (t) => {
+    const profiles = builtinProfiles.map((profile): Profile => ({ ...profile, keyKinds: [...profile.keyKinds, 'P-521'] }))
+    const started = await startClient({ profiles })
+    t.after(started.app.close)
+    const key = new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'P-521' }).privateKey.export({ type: 'pkcs8', format: 'der' }))
+    const { certificate } = await issue(started, dns('example.org'), { key })
+    assert.equal(readCertificate(certificate).key.kind, 'P-521')
+    await started.client.revokeByKey(await signerOf(key), certificate)
+    assert.equal(started.app.revoked.length, 1)
   })
 
   it('makes typed errors of problem documents', async (t) => {

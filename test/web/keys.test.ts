@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, it } from 'node:test'
 import { readCertificateRequest } from '../../src/pki/csr.js'
+import type { Signer } from '../../web/src/acme/jws.js'
 import { derFrom, fromBase64, pemEncode } from '../../web/src/keys/base64.js'
 import { makeCalendar } from '../../web/src/keys/calendar.js'
 import { makeCsr } from '../../web/src/keys/csr.js'
@@ -56,10 +57,12 @@ describe('keys of the form', () => {
   it('an account key comes as the JWK of certbot and as PEM', async () => {
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
     const [p256, p521] = (['P-256', 'P-521'] as const).map((namedCurve) => generateKeyPairSync('ec', { namedCurve }).privateKey)
+    const other = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey
     assert.ok(p256 && p521)
     for (const [key, alg] of [
       [rsa, 'RS256'],
       [p256, 'ES256'],
+      [p521, 'ES512'],
     ] as const) {
       const jwk = key.export({ format: 'jwk' })
       for (const text of [
@@ -77,7 +80,7 @@ describe('keys of the form', () => {
       ['{', 'noKey'],
       ['{"kty":"RSA"}', 'noKey'],
       [JSON.stringify(open), 'noKey'],
-      [JSON.stringify(p521.export({ format: 'jwk' })), 'kind'],
+      [JSON.stringify(other.export({ format: 'jwk' })), 'kind'],
       [JSON.stringify({ ...open, d, x: 'AAAA' }), 'broken'],
       ['hello', 'noKey'],
     ] as const)
@@ -93,16 +96,19 @@ describe('keys of the form', () => {
   it('reads PKCS #8, PKCS #1 and SEC 1, and says what is wrong with the rest', async () => {
     const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
-    const given: [string | Buffer, typeof ec][] = [
-      [ec.export({ type: 'pkcs8', format: 'pem' }), ec],
-      [ec.export({ type: 'sec1', format: 'pem' }), ec],
-      [`Bag Attributes\n${rsa.export({ type: 'pkcs1', format: 'pem' })}`, rsa],
-      [rsa.export({ type: 'pkcs8', format: 'der' }), rsa],
+    const p521 = generateKeyPairSync('ec', { namedCurve: 'P-521' }).privateKey
+    const given: [string | Buffer, typeof ec, Signer['alg']][] = [
+      [ec.export({ type: 'pkcs8', format: 'pem' }), ec, 'ES256'],
+      [ec.export({ type: 'sec1', format: 'pem' }), ec, 'ES256'],
+      [p521.export({ type: 'pkcs8', format: 'pem' }), p521, 'ES512'],
+      [p521.export({ type: 'sec1', format: 'pem' }), p521, 'ES512'],
+      [`Bag Attributes\n${rsa.export({ type: 'pkcs1', format: 'pem' })}`, rsa, 'RS256'],
+      [rsa.export({ type: 'pkcs8', format: 'der' }), rsa, 'RS256'],
     ]
-    for (const [text, key] of given) {
+    for (const [text, key, alg] of given) {
       const pkcs8 = readPrivateKey(typeof text === 'string' ? utf8(text) : new Uint8Array(text))
       assert.ok(createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' }).equals(key))
-      assert.equal((await signerOf(pkcs8)).alg, key === ec ? 'ES256' : 'RS256')
+      assert.equal((await signerOf(pkcs8)).alg, alg)
     }
     const refused = (text: string, reason: string) =>
       assert.throws(

@@ -5,7 +5,7 @@ import { base64url } from '../keys/base64.js'
 export type PublicJwk = { kty: string; crv?: string; x?: string; y?: string; n?: string; e?: string }
 
 /** A key that signs requests: an account's, or for revocation a certificate's. */
-export type Signer = { alg: 'ES256' | 'ES384' | 'RS256'; privateKey: CryptoKey; jwk: PublicJwk }
+export type Signer = { alg: 'ES256' | 'ES384' | 'ES512' | 'RS256'; privateKey: CryptoKey; jwk: PublicJwk }
 
 export type Jws = { protected: string; payload: string; signature: string }
 
@@ -14,6 +14,7 @@ const utf8 = new TextEncoder()
 const parameters = {
   ES256: { name: 'ECDSA', hash: 'SHA-256' },
   ES384: { name: 'ECDSA', hash: 'SHA-384' },
+  ES512: { name: 'ECDSA', hash: 'SHA-512' },
   RS256: { name: 'RSASSA-PKCS1-v1_5' },
 } as const
 

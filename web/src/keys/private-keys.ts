@@ -14,7 +14,7 @@ export type KeyAlgorithm = (typeof keyAlgorithms)[number]
 type Octets = Uint8Array<ArrayBuffer>
 
 const rsa = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
-const ec = (namedCurve: 'P-256' | 'P-384') => ({ name: 'ECDSA', namedCurve })
+const ec = (namedCurve: 'P-256' | 'P-384' | 'P-521') => ({ name: 'ECDSA', namedCurve })
 
 const generation = (algorithm: KeyAlgorithm): EcKeyGenParams | RsaHashedKeyGenParams =>
   algorithm === 'RSA-3072' ? { ...rsa, modulusLength: 3072, publicExponent: Uint8Array.of(1, 0, 1) } : ec(algorithm)
@@ -34,6 +34,7 @@ export const newAccountKey = async (): Promise<Signer> => {
 const algorithms: Record<string, { alg: Signer['alg']; parameters: EcKeyImportParams | RsaHashedImportParams }> = {
   [oids.secp256r1]: { alg: 'ES256', parameters: ec('P-256') },
   [oids.secp384r1]: { alg: 'ES384', parameters: ec('P-384') },
+  [oids.secp521r1]: { alg: 'ES512', parameters: ec('P-521') },
   [oids.rsaEncryption]: { alg: 'RS256', parameters: rsa },
 }
 
@@ -114,7 +115,7 @@ const fromJwk = async (text: string): Promise<Octets> => {
   // What else stands in it, such as a use, is its owner's business.
   const { kty, crv, x, y, n, e, d, p, q, dp, dq, qi } = given
   if (kty === undefined || d === undefined) throw new KeyProblem('noKey')
-  const parameters = kty === 'RSA' ? rsa : kty === 'EC' && (crv === 'P-256' || crv === 'P-384') ? ec(crv) : null
+  const parameters = kty === 'RSA' ? rsa : kty === 'EC' && (crv === 'P-256' || crv === 'P-384' || crv === 'P-521') ? ec(crv) : null
   if (parameters === null) throw new KeyProblem('kind')
   const jwk = kty === 'RSA' ? { kty, n, e, d, p, q, dp, dq, qi } : { kty, crv, x, y, d }
   try {
@@ -131,6 +132,12 @@ export const readAccountKey = async (given: Uint8Array): Promise<Octets> => {
   return text.startsWith('{') ? fromJwk(text) : readPrivateKey(given)
 }
 
+const ecdsa = {
+  ES256: { hash: 'SHA-256', name: oids.ecdsaWithSHA256 },
+  ES384: { hash: 'SHA-384', name: oids.ecdsaWithSHA384 },
+  ES512: { hash: 'SHA-512', name: oids.ecdsaWithSHA512 },
+}
+
 /** A signature as X.509 wants it: WebCrypto gives r and s of ECDSA one behind the other (RFC 3279 §2.2.3 has them as a SEQUENCE). */
 export const signX509 = async ({ alg, privateKey }: Signer, data: Uint8Array): Promise<{ algorithm: Uint8Array; signature: Uint8Array }> => {
   const octets = new Uint8Array(data)
@@ -138,7 +145,7 @@ export const signX509 = async ({ alg, privateKey }: Signer, data: Uint8Array): P
     const signature = new Uint8Array(await crypto.subtle.sign('RSASSA-PKCS1-v1_5', privateKey, octets))
     return { algorithm: sequence(oid(oids.sha256WithRSAEncryption), nullValue()), signature }
   }
-  const [hash, name] = alg === 'ES384' ? ['SHA-384', oids.ecdsaWithSHA384] : ['SHA-256', oids.ecdsaWithSHA256]
+  const { hash, name } = ecdsa[alg]
   const raw = new Uint8Array(await crypto.subtle.sign({ name: 'ECDSA', hash }, privateKey, octets))
   const half = raw.length / 2
   return { algorithm: sequence(oid(name)), signature: sequence(integer(raw.subarray(0, half)), integer(raw.subarray(half))) }

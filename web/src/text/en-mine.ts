@@ -71,7 +71,7 @@ export const mineText = {
     problems: {
       noKey: 'This is not a private key. It begins with -----BEGIN PRIVATE KEY-----.',
       encrypted: 'This key has a password. Take it off first: openssl pkey -in key.pem -out open.pem',
-      kind: 'Keys of this kind are in no certificate of this CA.',
+      kind: 'This page can’t sign with keys of this kind.',
       broken: 'This key can’t be read. It may be cut off.',
     } as Record<string, string>,
     noCertificate: 'This is not a certificate. It begins with -----BEGIN CERTIFICATE-----.',
