@@ -129,7 +129,7 @@ export const buildIca = (core: Core, afterRevocation: Ica['afterRevocation'], on
     issuerUrl: (issuerId) => statusUrls(config, issuerId, null).caIssuers,
     profiles: config.profiles,
     defaultProfile: config.defaultProfile,
-    validators: [http01(ports), dns01(ports), tlsAlpn01(ports), dnsAccount01(ports), dnsPersist01({ ...persist, lookUp: ports.lastingTxt })],
+    validators: [http01(ports), dns01(ports), tlsAlpn01(ports), dnsAccount01(ports), dnsPersist01({ ...persist, ...ports })],
     email:
       config.mail.mode === 'on'
         ? { type: 'email-link-01', appliesTo: ({ type }) => type === 'dns', addresses: createAddressBook(ports.resolver, clock), onMail }

@@ -9,10 +9,15 @@ import { act, type Ica, type Who } from './ica.js'
 import { checkIssuer } from './issuer-standing.js'
 import type { Approved } from './policy.js'
 
-/** A configured profile by name. Throws serverInternal for one that orders still name but the configuration lost. */
+/** A configured profile by name. Throws invalidProfile for one that orders still name but the configuration lost (draft-ietf-acme-profiles §4). */
 export const profileOf = (ica: Ica, name: string): Profile => {
   const profile = ica.profiles.get(name)
-  if (!profile) throw new IcaError('serverInternal', `The profile "${name}" is no longer configured.`)
+  if (!profile) {
+    throw new IcaError(
+      'invalidProfile',
+      `This CA no longer issues by the profile "${name}". Make a new order; there are ${[...ica.profiles.keys()].join(', ')}.`,
+    )
+  }
   return profile
 }
 

@@ -12,8 +12,8 @@ export type Work = ChallengeInContext
 
 export const VALIDATION_MS = 15_000
 /**
- * How long a proof that must not be reused, or not for long, still counts in the order it was made for, so that the client can prove the other names and finalize: the
- * bound that early drafts of dns-persist-01 had for short TTLs. No other order is given it: authorizationsFor() wants a day to be left.
+ * How long a proof that must not be reused still counts in the order it was made for, so that the client can prove the other names and finalize. No other order is
+ * given it: authorizationsFor() wants a day to be left.
  */
 const ORDER_AT_HAND_MS = 8 * 3_600_000
 /** So many failures are told of one challenge. */
@@ -39,6 +39,7 @@ export const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promi
             token: challenge.token,
             keyAuthorization: `${challenge.token}.${account.thumbprint}`,
             thumbprint: account.thumbprint,
+            priorThumbprints: () => ica.store.priorThumbprints(account.id),
             accountUri: ica.accountUri(account.id),
           },
           deadline,
@@ -59,8 +60,9 @@ export const validate = async (ica: Ica, work: Work, signal: AbortSignal): Promi
     })
   ica.metrics.count('validations', { type: challenge.type, result: result.ok ? 'valid' : result.code })
   if (result.ok) {
-    const { validUntil = Number.POSITIVE_INFINITY, reuseMs = Number.POSITIVE_INFINITY } = result
-    const authorizationExpiresAt = Math.min(now + Math.min(ica.settings.authorizationReuseMs, Math.max(reuseMs, ORDER_AT_HAND_MS)), validUntil)
+    const { validUntil = Number.POSITIVE_INFINITY, once = false } = result
+    const countsMs = Math.min(ica.settings.authorizationReuseMs, once ? ORDER_AT_HAND_MS : Number.POSITIVE_INFINITY)
+    const authorizationExpiresAt = Math.min(now + countsMs, validUntil)
     await ica.store.completeChallenge(challenge.id, { status: 'valid', validatedAt: now, authorizationExpiresAt }, audit('challenge.validated'))
     return
   }

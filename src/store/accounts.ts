@@ -3,7 +3,7 @@ import type { Account, AuditEntry, PublicJwk } from '../model.js'
 import { bindExternalAccount } from './external-accounts.js'
 import { type Charge, spend } from './limits.js'
 import { type AccountRow, record, selectAccount, toAccount } from './rows.js'
-import { change, type Runner, row, type Steps, type Value } from './sql.js'
+import { change, type Runner, row, rows, type Steps, type Value } from './sql.js'
 
 const selectBy = { id: `${selectAccount} WHERE a.id = ?`, thumbprint: `${selectAccount} WHERE a.thumbprint = ?` }
 
@@ -43,6 +43,16 @@ export const accountStore = ({ read, readAccount, write, writeOne }: Runner) => 
 
   accountById: (id: string): Promise<Account | null> => readAccount(id, () => findAccount('id', id)),
   accountByThumbprint: (thumbprint: string): Promise<Account | null> => read(() => findAccount('thumbprint', thumbprint)),
+
+  /** The thumbprints of the keys that an account had before its present one, the latest first. The audit log, which is kept for ever, has them. */
+  priorThumbprints: (id: string): Promise<string[]> =>
+    read(function* () {
+      const changes = yield* rows<{ detail: string }>(
+        `SELECT detail FROM audit WHERE subject = ? AND action = 'account.keyChanged' ORDER BY id DESC`,
+        `account:${id}`,
+      )
+      return [...new Set(changes.map(({ detail }) => (JSON.parse(detail) as { from: string }).from))]
+    }),
 
   /**
    * Creates the account, or returns the one that has this key already (`created: false`, nothing written; RFC 8555 §7.3.1). A new one uses up its

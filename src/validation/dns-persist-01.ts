@@ -3,14 +3,14 @@
  * looks like is in persist-record.ts; here is what it takes to believe one.
  */
 import type { Clock } from '../clock.js'
-import type { LastingText, LastingTxt } from './lasting-txt.js'
 import type { PersistRecord, PersistRecordReader } from './persist-record.js'
-import { hashedAccountUri, readPersistRecord } from './persist-record.js'
+import { hashedAccountUri, isAccountHash, readPersistRecord } from './persist-record.js'
 import type { Answer } from './recursive.js'
+import type { Resolver } from './resolver.js'
 import { type Evidence, failure, hasRecords, printable, type ValidationInput, type ValidationResult, type Validator } from './validator.js'
 
 export type DnsPersistOptions = {
-  lookUp: LastingTxt
+  resolver: Pick<Resolver, 'txt'>
   clock: Clock
   /** The names by which records may call this CA: A-labels, at most ten (§3.1). */
   issuerDomainNames: readonly string[]
@@ -29,8 +29,10 @@ const normalized = (name: string): string => name.toLowerCase().replace(/\.$/, '
 type Verdict = { why: string; malformed: boolean } | { until: number | null }
 
 /** Whether a well-formed record of this CA proves what `input` asks. */
-const judgeRecord = (record: PersistRecord, input: ValidationInput, accounts: readonly string[], now: number): Verdict => {
+const judgeRecord = (record: PersistRecord, input: ValidationInput, accounts: readonly string[], hashPrefix: string, now: number): Verdict => {
   const no = (why: string): Verdict => ({ why, malformed: false })
+  if (record.accountUri.startsWith(hashPrefix) && !isAccountHash(record.accountUri.slice(hashPrefix.length)))
+    return { why: 'has an "accounturi" whose hash is not "sha-256/" and 43 characters of base64url', malformed: true }
   // RFC 3986 §6.2.1: simple string comparison.
   if (!accounts.includes(record.accountUri)) return no(`is for another account than ${input.accountUri}`)
   if (input.wildcard && !record.wildcard) return no('does not have "policy=wildcard"')
@@ -40,8 +42,9 @@ const judgeRecord = (record: PersistRecord, input: ValidationInput, accounts: re
 
 const judge = (
   name: string,
-  answer: Answer<LastingText>,
+  answer: Answer<string>,
   input: ValidationInput,
+  accounts: readonly string[],
   options: DnsPersistOptions & { issuers: string[] },
 ): ValidationResult => {
   const [issuer] = options.issuers
@@ -54,28 +57,25 @@ const judge = (
   if (answer.kind === 'none') {
     return unproven('unauthorized', `There is no TXT record at ${name} (${answer.reason}). ${advice}`, { outcome: answer.reason })
   }
-  const { value } = input.identifier
-  const accounts = [input.accountUri, ...[value, '*'].map((domain) => hashedAccountUri(options.accountHashPrefix, domain, input))]
   const read = options.read ?? readPersistRecord
   // §4.3.2: records that name other CAs are none of our business, however broken they are.
-  const ours = answer.records.map(({ text, ttl }) => ({ text, ttl, ...read(text) })).filter((record) => options.issuers.includes(record.issuer))
-  const judged = ours.map(({ text, ttl, fault, record }): Verdict & LastingText => ({
+  const ours = answer.records.map((text) => ({ text, ...read(text) })).filter((record) => options.issuers.includes(record.issuer))
+  const judged = ours.map(({ text, fault, record }): Verdict & { text: string } => ({
     text,
-    ttl,
-    ...(record ? judgeRecord(record, input, accounts, options.clock.now()) : { why: fault, malformed: true }),
+    ...(record ? judgeRecord(record, input, accounts, options.accountHashPrefix, options.clock.now()) : { why: fault, malformed: true }),
   }))
   const evidence = {
     outcome: 'records',
     count: answer.records.length,
-    records: answer.records.slice(0, SHOWN_RECORDS).map(({ text }) => printable(text, 512)),
+    records: answer.records.slice(0, SHOWN_RECORDS).map((text) => printable(text, 512)),
   }
   const [best] = judged
     .filter((verdict) => 'until' in verdict)
     .sort((a, b) => (b.until ?? Number.POSITIVE_INFINITY) - (a.until ?? Number.POSITIVE_INFINITY))
   if (best) {
-    const matched = { name, ...evidence, matched: printable(best.text, 512), ttl: best.ttl }
-    // Section "Validation Data Reuse and TTL Handling": a TTL of zero is for this order alone.
-    return { ok: true, evidence: matched, reuseMs: best.ttl * 1000, ...(best.until !== null && { validUntil: best.until }) }
+    const matched = { name, ...evidence, matched: printable(best.text, 512) }
+    // How long a proof is relied on must not depend on the TTL (revision 02 §7.9). Since each order looks again, an owner who removes the record is heard at once.
+    return { ok: true, evidence: matched, once: true, ...(best.until !== null && { validUntil: best.until }) }
   }
   const objections = judged.filter((verdict) => 'why' in verdict)
   if (objections.length === 0) return unproven('unauthorized', `No TXT record at ${name} names this CA. ${advice}`, evidence)
@@ -84,18 +84,27 @@ const judge = (
   return unproven(code, `No TXT record at ${name} lets this account have a certificate: ${reasons.join('; ')}. ${advice}`, evidence)
 }
 
-/** Takes plain account URIs (revision 01) and hashed ones (revision 02); `policy=wildcard` is for wildcards of the name itself, not for names below it. */
+/** Takes hashed account URIs (revision 02) and plain ones (revision 01); `policy=wildcard` is for wildcards of the name itself, not for names below it. */
 export const dnsPersist01 = (options: DnsPersistOptions): Validator => {
+  const { accountHashPrefix } = options
   const issuers = [...new Set(options.issuerDomainNames.map(normalized))].slice(0, MAX_ISSUERS)
   return {
     type: 'dns-persist-01',
     appliesTo: hasRecords,
     // Drafts call the same list differently, and some have the account too.
     challengeFields: ({ accountUri }) => ({ accounturi: accountUri, 'issuer-domain-names': issuers, issuerDomainNames: issuers }),
-    directoryMeta: { issuerDomainNames: issuers, accountHashPrefix: options.accountHashPrefix },
+    directoryMeta: { issuerDomainNames: issuers, accountHashPrefix },
     async validate(input, signal) {
-      const name = `_validation-persist.${input.identifier.value}`
-      return judge(name, await options.lookUp(name, signal), input, { ...options, issuers })
+      const { value } = input.identifier
+      const name = `_validation-persist.${value}`
+      const answer = await options.resolver.txt(name, signal)
+      const hashed = (thumbprint: string) => [value, '*'].map((domain) => hashedAccountUri(accountHashPrefix, domain, { ...input, thumbprint }))
+      const present = [input.accountUri, ...hashed(input.thumbprint)]
+      const result = judge(name, answer, input, present, { ...options, issuers })
+      if (result.ok || answer.kind !== 'records' || !answer.records.some((text) => text.includes(accountHashPrefix))) return result
+      // §4.2 of revision 02: a record that was published for a key that the account had before is as good.
+      const prior = await input.priorThumbprints()
+      return prior.length > 0 ? judge(name, answer, input, [...present, ...prior.flatMap(hashed)], { ...options, issuers }) : result
     },
   }
 }

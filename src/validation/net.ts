@@ -1,13 +1,11 @@
 /** The narrow ports through which validation meets the network, wired in one place. */
 import { createDial, type Dial } from './dial.js'
 import { createFetch, type Fetch } from './fetcher.js'
-import { createLastingTxt, type LastingTxt } from './lasting-txt.js'
 import type { ResolverTimes } from './recursive.js'
 import { createResolver, type Resolver } from './resolver.js'
 
 export type Ports = {
   resolver: Resolver
-  lastingTxt: LastingTxt
   dial: Dial
   fetch: Fetch
   /** Where tls-alpn-01 connects to. */
@@ -35,5 +33,5 @@ export const createPorts = ({ servers, lab, http01Port = 80, tlsAlpn01Port = 443
   const dial = createDial({ resolver, lab, connectMs: times.connectMs ?? 5_000 })
   const totalMs = times.totalMs ?? 10_000
   const fetch = createFetch({ dial, lab, httpPort: http01Port, httpsPort: tlsAlpn01Port, totalMs })
-  return { resolver, lastingTxt: createLastingTxt(servers, times.resolver), dial, fetch, tlsAlpn01Port, totalMs }
+  return { resolver, dial, fetch, tlsAlpn01Port, totalMs }
 }

@@ -42,6 +42,9 @@ export const readPersistRecord: PersistRecordReader = (text) => {
   }
 }
 
+/** Whether what stands behind the prefix of hashed account URIs can be right: the one algorithm that this CA takes, and as many octets as it gives. */
+export const isAccountHash = (text: string): boolean => /^sha-256\/[A-Za-z0-9_-]{43}$/.test(text)
+
 /**
  * The form of an account URI that says nothing to others (revision 02 §4.1): the prefix, `sha-256/` and the base64url of SHA-256(length of domain, domain,
  * thumbprint, account URI). `domain` is the name that the record stands at, or `*` for a record that is the same for all of them.

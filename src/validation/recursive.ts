@@ -1,6 +1,6 @@
 /**
- * Asks recursive resolvers and gets whole records, with what node:dns does not tell (how long they last) and what it can't read (a CAA record without a value,
- * which RFC 8659 §4.2 allows and which forbids to issue). What a look-up can come to is in the type: records, none, or a failure, and a failure is never permission.
+ * Asks recursive resolvers for what node:dns can't read: a CAA record without a value, which RFC 8659 §4.2 allows and which forbids to issue. What a look-up can
+ * come to is in the type: records, none, or a failure, and a failure is never permission.
  */
 import { getServers } from 'node:dns'
 import { withDeadline } from './deadline.js'
@@ -17,23 +17,17 @@ export type Answer<T> =
 export type ResolverTimes = { firstTryMs: number; tries: number; totalMs: number }
 export const defaultTimes: ResolverTimes = { firstTryMs: 1_500, tries: 3, totalMs: 10_000 }
 
-/** `data` as {@link aliasesFrom} and its like have it. `ttl` in seconds: of the record, or of an alias on the way that ends sooner. */
-export type LastingRecord = { data: string; ttl: number }
+/** Looks records up, through aliases, and gives their data as dns-message.ts writes it. Never rejects. */
+export type LookUp = (name: string, type: RecordType, signal: AbortSignal) => Promise<Answer<string>>
 
-/** Looks records up, through aliases. Never rejects. */
-export type LookUp = (name: string, type: RecordType, signal: AbortSignal) => Promise<Answer<LastingRecord>>
-
-const read = ({ rcode, truncated, answers }: DnsAnswer, name: string, type: RecordType): Answer<LastingRecord> => {
+const read = ({ rcode, truncated, answers }: DnsAnswer, name: string, type: RecordType): Answer<string> => {
   // Cut off by TCP too.
   if (truncated) return { kind: 'failure', reason: 'malformed answer' }
   if (rcode === 3) return { kind: 'none', reason: 'NXDOMAIN' }
   if (rcode !== 0) return { kind: 'failure', reason: rcodeName(rcode) }
-  const aliases = aliasesFrom(answers, name)
-  const end = aliases.at(-1)?.data ?? name
+  const end = aliasesFrom(answers, name).at(-1)?.data ?? name
   const found = answers.filter((record) => record.type === recordTypes[type] && record.name === end)
-  if (found.length === 0) return { kind: 'none', reason: 'NODATA' }
-  const ttl = Math.min(...[...aliases, ...found].map((record) => record.ttl))
-  return { kind: 'records', records: found.map(({ data }) => ({ data: data ?? '', ttl })) }
+  return found.length > 0 ? { kind: 'records', records: found.map(({ data }) => data ?? '') } : { kind: 'none', reason: 'NODATA' }
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { Resolver as Channel } from 'node:dns/promises'
 import { withDeadline } from './deadline.js'
-import { type Answer, createLookUp, defaultTimes, type LastingRecord, type ResolverTimes } from './recursive.js'
+import { type Answer, createLookUp, defaultTimes, type ResolverTimes } from './recursive.js'
 
 /** A CAA record (RFC 8659 §4.1), its tag in lower case. */
 export type CaaRecord = { critical: boolean; tag: string; value: string }
@@ -45,7 +45,7 @@ const ofError = (error: unknown): Answer<never> => {
   return { kind: 'failure', reason: failures[String(code)] ?? String(code ?? error) }
 }
 
-const caaRecord = ({ data }: LastingRecord): CaaRecord => {
+const caaRecord = (data: string): CaaRecord => {
   const [, flags, tag = '', value = ''] = /^(\d+) (\S*) (.*)$/s.exec(data) ?? []
   // Bit 0, the most significant, is Issuer Critical; the others are reserved and ignored (RFC 8659 §4.1).
   return { critical: (Number(flags) & 0x80) !== 0, tag, value }

@@ -10,10 +10,10 @@ export type Evidence = Record<string, unknown>
 export type Failure = { ok: false; code: ErrorCode; detail: string; retryable: boolean }
 
 /**
- * `validUntil`: when what was seen says that it must not be relied on any longer, in ms. `reuseMs`: for how long at most it may be relied on for more than the order
- * at hand.
+ * `validUntil`: when what was seen says that it must not be relied on any longer, in ms. `once`: it counts in the order at hand alone, because looking again costs
+ * nobody anything.
  */
-export type ValidationResult = { ok: true; evidence: Evidence; validUntil?: number; reuseMs?: number } | (Failure & { evidence: Evidence })
+export type ValidationResult = { ok: true; evidence: Evidence; validUntil?: number; once?: boolean } | (Failure & { evidence: Evidence })
 
 export type ValidationInput = {
   /** Without the wildcard label; `wildcard` tells. */
@@ -25,6 +25,8 @@ export type ValidationInput = {
   keyAuthorization: string
   /** RFC 7638, base64url: the second half of the key authorization. */
   thumbprint: string
+  /** Those of the keys that the account had before, the latest first. */
+  priorThumbprints: () => Promise<readonly string[]>
   accountUri: string
 }
 

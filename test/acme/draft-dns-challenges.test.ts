@@ -7,10 +7,10 @@ import { dnsPersist01 } from '../../src/validation/dns-persist-01.js'
 import { createPorts } from '../../src/validation/net.js'
 import { hashedAccountUri } from '../../src/validation/persist-record.js'
 import { keyAuthorizationDigest } from '../../src/validation/validator.js'
-import { type AcmeClient, createAcmeClient } from '../support/acme.js'
+import { type AcmeClient, createAcmeClient, newKey } from '../support/acme.js'
 import { createTestApp, type TestApp } from '../support/app.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
-import { challengeOf, finalize, leafOf, orderFor, prove, srvId } from '../support/flow.js'
+import { challengeOf, finalize, leafOf, orderFor, prove, rollOver, srvId } from '../support/flow.js'
 
 let app: TestApp
 let dns: DnsServer
@@ -22,7 +22,7 @@ before(async () => {
     validators: (base, clock) => [
       dns01(ports),
       dnsAccount01(ports),
-      dnsPersist01({ lookUp: ports.lastingTxt, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
+      dnsPersist01({ ...ports, clock, issuerDomainNames: ['ca.test'], accountHashPrefix: `${base}/acme/account-hash/` }),
     ],
   })
   client = await createAcmeClient(app.directory)
@@ -113,13 +113,12 @@ test('draft-ietf-acme-dns-persist §5: a wildcard needs policy=wildcard', async 
 
 test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistUntil, and nothing is issued on it after', async () => {
   const name = newName()
-  const until = Math.floor(app.clock.now() / 1000) + 3 * 86_400
-  dns.ttl = 7 * 86_400
+  const until = Math.floor(app.clock.now() / 1000) + 3 * 3_600
   dns.set(`_validation-persist.${name}`, 'TXT', `${mine()}; persistUntil=${until}`)
   const order = await client.newOrder([name])
   const authorization = await prove(client, order.json.authorizations[0], 'dns-persist-01')
   assert.deepEqual([authorization.json.status, Date.parse(authorization.json.expires)], ['valid', until * 1000])
-  app.clock.skew = 4 * 86_400_000
+  app.clock.skew = 4 * 3_600_000
   await client.post(client.directory.newOrder) // for a nonce of that time
   try {
     assert.equal((await client.post(order.headers.get('location') as string)).json.status, 'invalid')
@@ -131,25 +130,33 @@ test('draft-ietf-acme-dns-persist §4.1: the authorization expires with persistU
   }
 })
 
-test('draft-ietf-acme-dns-persist, Validation Data Reuse and TTL Handling: a proof lasts as long as its record, at least for the order at hand, and for no other', async () => {
-  const [zero, week, ever] = [newName(), newName(), newName()]
-  const proven = async (name: string, ttl: number) => {
-    dns.ttl = ttl
-    dns.set(`_validation-persist.${name}`, 'TXT', mine())
-    const order = await client.newOrder([name])
-    const { json } = await prove(client, order.json.authorizations[0], 'dns-persist-01')
-    assert.equal(json.status, 'valid')
-    const next = await client.newOrder([name])
-    const reused = next.json.authorizations[0] === order.json.authorizations[0]
-    return { order, reused, hours: Math.round((Date.parse(json.expires) - app.clock.now()) / 3_600_000) }
+test('draft-ietf-acme-dns-persist §4.2: a record that was published for an earlier key of the account proves after a key roll-over, another account’s does not', async () => {
+  const account = await createAcmeClient(app.directory)
+  await account.register()
+  const prefix = account.directory.meta.accountHashPrefix as string
+  const name = newName()
+  const published = { thumbprint: account.key.thumbprint, accountUri: account.kid as string }
+  dns.set(`_validation-persist.${name}`, 'TXT', `ca.test; accounturi=${hashedAccountUri(prefix, name, published)}`)
+  for (const next of [newKey(), newKey('ES384')]) {
+    assert.equal((await rollOver(account, next)).status, 200)
+    account.key = next
   }
-  const { order, ...atHand } = await proven(zero, 0)
-  assert.deepEqual(atHand, { reused: false, hours: 8 })
-  await leafOf(client, await finalize(client, order, { dns: [zero] }))
-  const { order: _, ...long } = await proven(week, 7 * 86_400)
-  assert.deepEqual(long, { reused: true, hours: 7 * 24 })
-  const { order: __, ...longest } = await proven(ever, 365 * 86_400)
-  assert.deepEqual(longest, { reused: true, hours: 30 * 24 })
+  const first = await account.newOrder([name])
+  assert.equal(await status(first.json.authorizations[0], 'dns-persist-01', account), 'valid')
+  await leafOf(account, await finalize(account, first, { dns: [name] }))
+  assert.equal(await status(await authorizationOf(name), 'dns-persist-01'), 'invalid')
+})
+
+test('draft-ietf-acme-dns-persist §7.9: a proof counts in the order at hand and in no other, whatever the TTL', async () => {
+  const name = newName()
+  dns.set(`_validation-persist.${name}`, 'TXT', mine())
+  const order = await client.newOrder([name])
+  const { json } = await prove(client, order.json.authorizations[0], 'dns-persist-01')
+  assert.deepEqual([json.status, Math.round((Date.parse(json.expires) - app.clock.now()) / 3_600_000)], ['valid', 8])
+  assert.notEqual((await client.newOrder([name])).json.authorizations[0], order.json.authorizations[0])
+  await leafOf(client, await finalize(client, order, { dns: [name] }))
+  dns.clear()
+  assert.equal(await status(await authorizationOf(name), 'dns-persist-01'), 'invalid')
 })
 
 test('draft-ietf-acme-dns-persist §4, draft-ietf-acme-dns-account-label §3.2: services are proven too, each below the service', async () => {

@@ -88,6 +88,19 @@ test('draft-ietf-acme-profiles §4: what no challenge of the profile can prove i
   )
 })
 
+test('draft-ietf-acme-profiles §4: an order of a profile that the CA has given up can’t be finalized (invalidProfile), and stays as it is', async () => {
+  const name = newName()
+  const order = await ready([name], { profile: 'plain' })
+  const before = app.ica.profiles
+  Object.assign(app.ica, { profiles: new Map([...before].filter(([profile]) => profile !== 'plain')) })
+  try {
+    isProblem(await finalize(client, order, { dns: [name] }), 400, 'invalidProfile', /"plain".*there are .*xmpp-server/)
+  } finally {
+    Object.assign(app.ica, { profiles: before })
+  }
+  assert.equal((await client.post(order.headers.get('location') as string)).json.status, 'ready')
+})
+
 test('draft-ietf-acme-profiles §4: a profile that stops to accept a challenge stops orders that were proven by it', async () => {
   const name = newName()
   const order = await ready([name], {}, 'http-01')

@@ -292,6 +292,11 @@ export const musts: Record<string, Must[]> = {
     ],
     [
       '4',
+      'invalidProfile at finalize for a profile that the CA has given up',
+      'draft-ietf-acme-profiles §4: an order of a profile that the CA has given up can’t be finalized (invalidProfile), and stays as it is',
+    ],
+    [
+      '4',
       'the certificate is of the profile',
       'draft-ietf-acme-profiles §4: xmpp-server-short is for at most seven days, and nowhere to look up its status',
     ],

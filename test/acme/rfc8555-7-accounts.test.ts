@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { type AcmeClient, createAcmeClient, isFresh, isProblem, newKey, type Reply, request, type SigningKey, signJws } from '../support/acme.js'
+import { type AcmeClient, createAcmeClient, isFresh, isProblem, newKey, type Reply, request } from '../support/acme.js'
 import { createTestApp, type TestApp } from '../support/app.js'
+import { rollOver } from '../support/flow.js'
 
 let app: TestApp
 before(async () => {
@@ -137,20 +138,13 @@ test('RFC 8555 §7.3.4: what is asked of an external account binding is ignored 
   assert.deepEqual([reply.status, reply.json.externalAccountBinding], [201, undefined])
 })
 
-/** A keyChange that is right unless told otherwise. */
-const roll = (client: AcmeClient, next: SigningKey, change: { header?: object; payload?: object; signer?: SigningKey } = {}): Promise<Reply> => {
-  const url = client.directory.keyChange
-  const header = { alg: next.alg, jwk: next.jwk, url, ...change.header }
-  return client.post(url, signJws(change.signer ?? next, header, { account: client.kid, oldKey: client.key.jwk, ...change.payload }))
-}
-
 test('RFC 8555 §7.3.5: key roll-over, to each kind of key', async () => {
   const client = await registered()
   const order = (await client.newOrder(['rollover.example'])).headers.get('location') as string
   for (const alg of ['RS256', 'ES384', 'EdDSA', 'ES256'] as const) {
     const old = client.key
     const next = newKey(alg)
-    const reply = await roll(client, next)
+    const reply = await rollOver(client, next)
     assert.deepEqual([reply.status, reply.json.status], [200, 'valid'], reply.text)
     assert.equal((await client.post(client.kid as string, undefined, { key: old })).status >= 400, true)
     client.key = next
@@ -165,17 +159,17 @@ test('RFC 8555 §7.3.5: each check of the inner JWS', async () => {
   const client = await registered()
   const other = await registered()
   const next = newKey()
-  isProblem(await roll(client, next, { signer: newKey() }), 403, 'unauthorized', /signature/)
-  isProblem(await roll(client, next, { header: { jwk: undefined } }), 400, 'malformed', /one of/)
-  isProblem(await roll(client, next, { header: { jwk: undefined, kid: client.kid } }), 400, 'malformed', /new key/)
-  isProblem(await roll(client, next, { header: { url: client.directory.newAccount } }), 403, 'unauthorized', /signed for/)
-  isProblem(await roll(client, next, { header: { url: undefined } }), 400, 'malformed', /url/)
-  isProblem(await roll(client, next, { header: { nonce: await client.freshNonce() } }), 400, 'malformed', /nonce/)
-  isProblem(await roll(client, next, { header: { alg: 'none' } }), 400, 'badSignatureAlgorithm')
-  isProblem(await roll(client, next, { payload: { account: other.kid } }), 400, 'malformed', /account/)
-  isProblem(await roll(client, next, { payload: { account: undefined } }), 400, 'malformed', /account/)
-  isProblem(await roll(client, next, { payload: { oldKey: other.key.jwk } }), 400, 'malformed', /oldKey/)
-  isProblem(await roll(client, next, { payload: { oldKey: undefined } }), 400, 'malformed')
+  isProblem(await rollOver(client, next, { signer: newKey() }), 403, 'unauthorized', /signature/)
+  isProblem(await rollOver(client, next, { header: { jwk: undefined } }), 400, 'malformed', /one of/)
+  isProblem(await rollOver(client, next, { header: { jwk: undefined, kid: client.kid } }), 400, 'malformed', /new key/)
+  isProblem(await rollOver(client, next, { header: { url: client.directory.newAccount } }), 403, 'unauthorized', /signed for/)
+  isProblem(await rollOver(client, next, { header: { url: undefined } }), 400, 'malformed', /url/)
+  isProblem(await rollOver(client, next, { header: { nonce: await client.freshNonce() } }), 400, 'malformed', /nonce/)
+  isProblem(await rollOver(client, next, { header: { alg: 'none' } }), 400, 'badSignatureAlgorithm')
+  isProblem(await rollOver(client, next, { payload: { account: other.kid } }), 400, 'malformed', /account/)
+  isProblem(await rollOver(client, next, { payload: { account: undefined } }), 400, 'malformed', /account/)
+  isProblem(await rollOver(client, next, { payload: { oldKey: other.key.jwk } }), 400, 'malformed', /oldKey/)
+  isProblem(await rollOver(client, next, { payload: { oldKey: undefined } }), 400, 'malformed')
   isProblem(await client.post(client.directory.keyChange, {}), 400, 'malformed', /"protected"/)
   isProblem(await client.post(client.directory.keyChange), 400, 'malformed')
   isProblem(await client.postByKey(client.directory.keyChange, {}), 400, 'malformed', /"kid"/)
@@ -184,7 +178,7 @@ test('RFC 8555 §7.3.5: each check of the inner JWS', async () => {
 
 test('RFC 8555 §7.3.5: a key that another account has is 409 with that account’s URL', async () => {
   const [client, other] = [await registered(), await registered()]
-  const reply = await roll(client, other.key)
+  const reply = await rollOver(client, other.key)
   isProblem(reply, 409, 'malformed', /another account/i)
   assert.equal(reply.headers.get('location'), other.kid)
   isFresh(reply)
@@ -198,7 +192,7 @@ test('RFC 8555 §7.3.6: a deactivated account can do nothing more', async () => 
   for (const url of [client.kid as string, order, client.directory.newOrder, `${client.kid}/orders`])
     isProblem(await client.post(url), 401, 'unauthorized', /deactivated/)
   isProblem(await client.postByKey(client.directory.newAccount, { termsOfServiceAgreed: true }), 401, 'unauthorized', /deactivated/)
-  isProblem(await roll(client, newKey()), 401, 'unauthorized', /deactivated/)
+  isProblem(await rollOver(client, newKey()), 401, 'unauthorized', /deactivated/)
 })
 
 test('RFC 8555 §7.1.2.1: the list of orders comes in pages', async () => {

@@ -94,6 +94,19 @@ onEachEngine('nonces and accounts', (database, store) => {
     assert.equal(await store().accountByThumbprint(account.thumbprint), null)
   })
 
+  test('the keys that an account had are known, the latest first', async () => {
+    const [account, other] = [await addAccount(store()), await addAccount(store())]
+    assert.deepEqual(await store().priorThumbprints(account.id), [])
+    const keys = [account.thumbprint, id(), id(), account.thumbprint]
+    for (const [n, to] of keys.slice(1).entries()) {
+      const from = keys[n] as string
+      const audit = { ...auditEntry(), action: 'account.keyChanged', subject: `account:${account.id}`, detail: { from, to } }
+      assert.equal((await store().changeAccountKey(account.id, from, { kty: 'OKP' }, to, audit)).result, 'changed')
+    }
+    assert.deepEqual(await store().priorThumbprints(account.id), [keys[2], keys[1], keys[0]])
+    assert.deepEqual(await store().priorThumbprints(other.id), [])
+  })
+
   test('two accounts that change to the same key at once: one gets it, the other learns whose it is', async () => {
     const accounts = [await addAccount(store()), await addAccount(store())] as const
     const thumbprint = id()

@@ -94,6 +94,7 @@ describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
     await store.accountByThumbprint(account.thumbprint)
     await store.updateAccount(account.id, { contact: [] }, auditEntry())
     await store.changeAccountKey(account.id, account.thumbprint, account.jwk, 'new', auditEntry())
+    await store.priorThumbprints(account.id)
     await store.startChallenge(challenge.id, now, auditEntry())
     await store.dueChallenges(now, 5, ['a', 'b'])
     await store.isServiceKey('a')

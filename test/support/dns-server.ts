@@ -38,8 +38,6 @@ export type DnsServer = {
   /** `<host>:<port>`, as ICA_DNS_SERVERS takes it. */
   address: string
   port: number
-  /** Seconds: the TTL of the records that are set from now on; 0 unless it is changed, and after `clear`. */
-  ttl: number
   /** Every question so far. */
   queries: { name: string; type: string; transport: 'udp' | 'tcp' }[]
   /** Sets all records of this type at a name; none removes them. */
@@ -232,10 +230,9 @@ export const startDnsServer = async (zones: string[] = ['test'], { host = '127.0
   const dns: DnsServer = {
     address: `${host}:${port}`,
     port,
-    ttl: 0,
     queries,
     set(name, type, ...data) {
-      const list = data.map((d): codec.Resource => ({ name, type, ttl: dns.ttl, data: d }))
+      const list = data.map((d): codec.Resource => ({ name, type, ttl: 0, data: d }))
       if (list.length > 0) world.records.set(world.key(name, type), list)
       else world.records.delete(world.key(name, type))
     },
@@ -251,7 +248,6 @@ export const startDnsServer = async (zones: string[] = ['test'], { host = '127.0
       world.faults.clear()
       world.delegations.clear()
       queries.length = 0
-      dns.ttl = 0
     },
     async close() {
       for (const socket of connections) socket.destroy()

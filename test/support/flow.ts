@@ -10,7 +10,7 @@ import { oids } from '../../src/pki/oids.js'
 import { pemDecode } from '../../src/pki/pem.js'
 import { type CertificateInfo, readCertificate } from '../../src/pki/read-certificate.js'
 import { makeRequest } from '../pki/fixtures.js'
-import { type AcmeClient, newKey, type Reply } from './acme.js'
+import { type AcmeClient, newKey, type Reply, type SigningKey, signJws } from './acme.js'
 
 /** A new order for identifiers of any type. */
 export const orderFor = (client: AcmeClient, identifiers: { type: string; value: string }[], more: object = {}): Promise<Reply> =>
@@ -71,3 +71,14 @@ export const leafOf = async (client: AcmeClient, order: Reply): Promise<Certific
 
 /** `form value` of each name, in the order of the certificate. */
 export const namesOf = ({ names }: CertificateInfo): string[] => names.map(({ form, value }) => `${form} ${value}`)
+
+/** A keyChange that is right unless told otherwise. */
+export const rollOver = (
+  client: AcmeClient,
+  next: SigningKey,
+  change: { header?: object; payload?: object; signer?: SigningKey } = {},
+): Promise<Reply> => {
+  const url = client.directory.keyChange
+  const header = { alg: next.alg, jwk: next.jwk, url, ...change.header }
+  return client.post(url, signJws(change.signer ?? next, header, { account: client.kid, oldKey: client.key.jwk, ...change.payload }))
+}

@@ -27,6 +27,7 @@ const input = {
   token,
   keyAuthorization,
   thumbprint,
+  priorThumbprints: async () => [],
   accountUri: 'http://localhost/acme/account/1',
 }
 

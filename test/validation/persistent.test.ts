@@ -3,15 +3,13 @@ import { after, beforeEach, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { accountLabel, dnsAccount01 } from '../../src/validation/dns-account-01.js'
 import { dnsPersist01 } from '../../src/validation/dns-persist-01.js'
-import { createLastingTxt } from '../../src/validation/lasting-txt.js'
 import { hashedAccountUri, readPersistRecord } from '../../src/validation/persist-record.js'
 import { createResolver } from '../../src/validation/resolver.js'
 import { keyAuthorizationDigest, type ValidationInput, type ValidationResult } from '../../src/validation/validator.js'
-import { type Misbehaviour, startDnsServer } from '../support/dns-server.js'
+import { startDnsServer } from '../support/dns-server.js'
 
 const dns = await startDnsServer(['test'])
 const resolver = createResolver([dns.address], { firstTryMs: 300, tries: 1, totalMs: 500 })
-const lookUp = createLastingTxt([dns.address], { firstTryMs: 1_000, tries: 1, totalMs: 5_000 })
 const { signal } = new AbortController()
 after(() => dns.close())
 beforeEach(() => dns.clear())
@@ -24,6 +22,7 @@ const input: ValidationInput = {
   token: 'token',
   keyAuthorization: `token.${thumbprint}`,
   thumbprint,
+  priorThumbprints: async () => [],
   accountUri,
 }
 
@@ -105,7 +104,7 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
   const now = 1_800_000_000_000
   const prefix = 'https://ca.test/acme/account-hash/'
   const validator = dnsPersist01({
-    lookUp,
+    resolver,
     clock: { now: () => now },
     issuerDomainNames: ['CA.test.', 'ca2.test', 'ca.test'],
     accountHashPrefix: prefix,
@@ -117,7 +116,8 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
     return validator.validate({ ...input, ...change }, signal)
   }
   const mine = `ca.test; accounturi=${accountUri}`
-  const hashed = (domain: string) => `ca.test; accounturi=${hashedAccountUri(prefix, domain, input)}`
+  const hashed = (domain: string, key = thumbprint) => `ca.test; accounturi=${hashedAccountUri(prefix, domain, { thumbprint: key, accountUri })}`
+  const priorThumbprints = async () => ['b'.repeat(43), 'a'.repeat(43)]
 
   it('§3.1, §3.2: offers the account, its names normalized, under the names of both revisions, and no token', () => {
     const names = ['ca.test', 'ca2.test']
@@ -131,6 +131,8 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
     ['either name of the CA', [`ca2.test; accounturi=${accountUri}`]],
     ['the hash for this name', [hashed('example.test')]],
     ['the hash for any name', [hashed('*')]],
+    ['the hash by a key that the account had before', [hashed('example.test', 'a'.repeat(43))], { priorThumbprints }],
+    ['the hash for any name by such a key', [hashed('*', 'b'.repeat(43))], { priorThumbprints }],
     ['one record of several, the others broken', ['ca.test', 'other.test', '', `ca.test; accounturi=${accountUri}2`, mine]],
     ['a policy that is not needed', [`${mine}; policy=wildcard`]],
     ['policy=wildcard for a wildcard', [`${mine}; policy=WILDCARD`], { wildcard: true }],
@@ -152,6 +154,9 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
     ['another account', [`ca.test; accounturi=${accountUri}2`], 'unauthorized', /another account/],
     ['the account URI in another case', [`ca.test; accounturi=${accountUri.toUpperCase()}`], 'unauthorized', /another account/],
     ['the hash for another name', [hashed('other.test')], 'unauthorized', /another account/],
+    ['the hash by a key that it never had', [hashed('example.test', 'c'.repeat(43))], 'unauthorized', /another account/, { priorThumbprints }],
+    ['a hash by another algorithm', [hashed('*').replace('sha-256/', 'sha-384/')], 'malformed', /whose hash is not "sha-256\/"/],
+    ['a hash that was cut off', [hashed('*').slice(0, -1)], 'malformed', /43 characters/],
     ['no policy, for a wildcard', [mine], 'unauthorized', /policy=wildcard/, { wildcard: true }],
     ['another policy, for a wildcard', [`${mine}; policy=all`], 'unauthorized', /policy=wildcard/, { wildcard: true }],
     ['a time that has passed', [`${mine}; persistUntil=${now / 1000 - 1}`], 'unauthorized', /persistUntil/],
@@ -181,75 +186,26 @@ describe('dns-persist-01 (draft-ietf-acme-dns-persist §4.2)', () => {
     assert.equal(await until(60, null), undefined)
   })
 
-  it('Validation Data Reuse and TTL Handling: tells how long the record lasts', async () => {
-    const reuse = () => validate([mine]).then((result) => result.ok && [result.reuseMs, result.evidence.ttl])
-    assert.deepEqual(await reuse(), [0, 0])
-    dns.ttl = 3600
-    assert.deepEqual(await reuse(), [3_600_000, 3600])
+  it('§7.9: counts once, whatever the TTL is', async () => {
+    const result = await validate([mine])
+    assert.ok(result.ok && result.once)
+  })
+
+  it('§4.2: asks for the keys of before only where a hash might be by one of them', async () => {
+    let asked = 0
+    const priorThumbprints = async () => {
+      asked++
+      return []
+    }
+    for (const record of [mine, hashed('*'), `ca.test; accounturi=${accountUri}2`]) await validate([record], { priorThumbprints })
+    assert.equal(asked, 0)
+    await validate([hashed('other.test')], { priorThumbprints })
+    assert.equal(asked, 1)
   })
 
   it('asks for services below the service', async () => {
     dns.set('_validation-persist._xmpp-server.example.test', 'TXT', mine)
     const result = await validator.validate({ ...input, identifier: { type: 'srv', value: '_xmpp-server.example.test' } }, signal)
     assert.ok(result.ok, JSON.stringify(result))
-  })
-})
-
-describe('TXT records with their TTL', () => {
-  const name = 'a.test'
-  const impatient = createLastingTxt([dns.address], { firstTryMs: 50, tries: 1, totalMs: 1_000 })
-
-  it('come in any size, through aliases, and last as long as what ends first', async () => {
-    const many = Array.from({ length: 50 }, (_, i) => `record ${i} ${'x'.repeat(150)}`)
-    dns.ttl = 60
-    dns.set('alias.test', 'CNAME', 'b.test')
-    dns.ttl = 600
-    dns.set('b.test', 'TXT', ...many, ['one', ' two'])
-    const records = [...many, 'one two'].map((text) => ({ text, ttl: 600 }))
-    assert.deepEqual(await lookUp('B.test', signal), { kind: 'records', records })
-    assert.deepEqual(await lookUp('alias.test', signal), { kind: 'records', records: records.map(({ text }) => ({ text, ttl: 60 })) })
-    assert.ok(dns.queries.some(({ transport }) => transport === 'tcp'))
-  })
-
-  it('are none where there is no name, no such record, or an alias that leads nowhere', async () => {
-    dns.set('b.a.test', 'A', '127.0.0.1')
-    dns.set('lost.test', 'CNAME', 'nowhere.test')
-    dns.set('loop.test', 'CNAME', 'loop.test')
-    assert.deepEqual(await lookUp('b.a.test', signal), { kind: 'none', reason: 'NODATA' })
-    assert.deepEqual(await lookUp('c.test', signal), { kind: 'none', reason: 'NXDOMAIN' })
-    assert.deepEqual(await lookUp('lost.test', signal), { kind: 'none', reason: 'NXDOMAIN' })
-    assert.equal((await lookUp('loop.test', signal)).kind, 'failure')
-  })
-
-  const failures: [how: Misbehaviour, reason: string][] = [
-    ['SERVFAIL', 'SERVFAIL'],
-    ['REFUSED', 'REFUSED'],
-    ['FORMERR', 'FORMERR'],
-    ['NOTIMP', 'NOTIMP'],
-    ['silence', 'timeout'],
-    ['truncate', 'malformed answer'],
-    ['garbage', 'timeout'],
-    ['wrongId', 'timeout'],
-    ['wrongQuestion', 'timeout'],
-  ]
-  for (const [how, reason] of failures) {
-    it(`are a failure (${reason}) after ${how}`, async () => {
-      dns.set(name, 'TXT', 'text')
-      dns.misbehave(name, how)
-      const look = reason === 'timeout' ? impatient : lookUp
-      assert.deepEqual(await look(name, signal), { kind: 'failure', reason })
-    })
-  }
-
-  it('are asked of the next resolver where one fails, and of none after an abort', async () => {
-    const other = await startDnsServer(['other'])
-    try {
-      dns.set(name, 'TXT', 'text')
-      const both = createLastingTxt([other.address, dns.address], { firstTryMs: 1_000, tries: 1, totalMs: 5_000 })
-      assert.deepEqual(await both(name, signal), { kind: 'records', records: [{ text: 'text', ttl: 0 }] })
-      assert.deepEqual(await both(name, AbortSignal.abort()), { kind: 'failure', reason: 'timeout' })
-    } finally {
-      await other.close()
-    }
   })
 })
