@@ -1,5 +1,5 @@
 /** How often one client address may ask: leaky buckets in memory, of bounded number. */
-import { IcaError } from '../errors.js'
+import { rateLimited } from '../issuance/counting.js'
 import { addressKey, type Rate } from '../issuance/limits.js'
 import type { Weight } from './route.js'
 
@@ -10,6 +10,13 @@ export const defaultRates: ThrottleRates = {
   light: { count: 300, windowMs: 60_000 },
   heavy: { count: 120, windowMs: 60_000 },
   probe: { count: 10, windowMs: 3_600_000 },
+}
+
+/** What is counted, for the sentence that says so. */
+const called: Record<Exclude<Weight, 'free'>, string> = {
+  light: 'questions from your address',
+  heavy: 'questions that other servers are asked for, from your address',
+  probe: 'tests of servers from your address',
 }
 
 /** Addresses that are remembered; the one that has not asked for the longest time is forgotten first. */
@@ -29,7 +36,7 @@ export const createThrottle = (rates: ThrottleRates, max = MAX_ADDRESSES): Throt
     size: () => buckets.size,
     count(weight, address, now) {
       const rate = weight === 'free' ? null : rates[weight]
-      if (rate === null) return
+      if (weight === 'free' || rate === null) return
       const key = `${weight} ${addressKey(address ?? '')}`
       const { level, at } = buckets.get(key) ?? { level: 0, at: now }
       const left = Math.max(0, level - (Math.max(0, now - at) * rate.count) / rate.windowMs)
@@ -41,9 +48,7 @@ export const createThrottle = (rates: ThrottleRates, max = MAX_ADDRESSES): Throt
         buckets.delete(oldest)
       }
       if (!full) return
-      const retryAfter = Math.max(1, Math.ceil(((left + 1 - rate.count) * rate.windowMs) / rate.count / 1000))
-      const detail = `Too many questions from your address: ${rate.count} in ${rate.windowMs / 1000} seconds are answered. Ask again in ${retryAfter} s.`
-      throw new IcaError('rateLimited', detail, { retryAfter })
+      throw rateLimited(called[weight], rate, ((left + 1 - rate.count) * rate.windowMs) / rate.count, now)
     },
   }
 }

@@ -17,16 +17,32 @@ const renewalHint: Partial<Record<LimitName, string>> = {
 const duration = (ms: number): string => {
   const [size, unit] =
     ms >= 172_800_000 ? [86_400_000, 'days'] : ms >= 7_200_000 ? [3_600_000, 'hours'] : ms >= 120_000 ? [60_000, 'minutes'] : [1000, 'seconds']
-  return `${Math.ceil(ms / size)} ${unit}`
+  const count = Math.ceil(ms / size)
+  return count === 1 ? '1 second' : `${count} ${unit}`
 }
 
-const refusal = ({ limit, what }: Counter, rate: NonNullable<Rate>, waitMs: number, now: number): IcaError => {
+const moment = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+
+/** The error of a limit that is reached: which, how much, when there is room again, and what to do meanwhile (RFC 8555 §6.6). */
+export const rateLimited = (what: string, rate: NonNullable<Rate>, waitMs: number, now: number, more = ''): IcaError => {
   const retryAfter = Math.max(1, Math.ceil(waitMs / 1000))
-  const at = `${new Date(now + retryAfter * 1000).toISOString().slice(0, 19)}Z`
   const detail =
     `Too many ${what}: the limit is ${rate.count} in ${duration(rate.windowMs)}, and it is reached. ` +
-    `The next one is possible at ${at}, in ${duration(waitMs)}.${renewalHint[limit] ?? ''} (${limit})`
+    `The next one is possible at ${moment(now + retryAfter * 1000)}, in ${duration(retryAfter * 1000)}.${more}`
   return new IcaError('rateLimited', detail, { retryAfter })
+}
+
+const refusal = ({ limit, what }: Counter, rate: NonNullable<Rate>, waitMs: number, now: number): IcaError =>
+  rateLimited(what, rate, waitMs, now, `${renewalHint[limit] ?? ''} (${limit})`)
+
+/** What is told where others took the last place again and again: the limits of which one was reached. */
+const BUSY_S = 5
+const busy = (counters: readonly Counter[], now: number, cause: LimitExceeded): IcaError => {
+  const limits = counters.flatMap(({ limit, rate, later }) => (rate && !later ? [`${limit} (${rate.count} in ${duration(rate.windowMs)})`] : []))
+  const detail =
+    `Too many requests at once count against the same limit: ${[...new Set(limits)].join(', ')}. ` +
+    `Try again at ${moment(now + BUSY_S * 1000)}, in ${BUSY_S} seconds.`
+  return new IcaError('rateLimited', detail, { retryAfter: BUSY_S, cause })
 }
 
 /** Where limits are counted, and when it is. */
@@ -81,8 +97,7 @@ export const counted = async <T>(ica: Deps, counters: readonly Counter[], act: (
       return await act(charges)
     } catch (error) {
       if (!(error instanceof LimitExceeded)) throw error
-      if (attempt === ATTEMPTS)
-        throw new IcaError('rateLimited', 'Too many requests at once count against the same limit. Try again.', { retryAfter: 5, cause: error })
+      if (attempt === ATTEMPTS) throw busy(counters, ica.clock.now(), error)
     }
   }
 }

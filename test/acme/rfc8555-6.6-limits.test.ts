@@ -1,12 +1,13 @@
 /** RFC 8555 §6.6: rate limits, through the whole program. */
 import assert from 'node:assert/strict'
 import { after, beforeEach, test } from 'node:test'
-import { defaultLimits, type Limits, noLimits, parseRate } from '../../src/issuance/limits.js'
+import { defaultLimits, type LimitName, type Limits, noLimits, parseRate } from '../../src/issuance/limits.js'
 import { markForRenewal, setLimit, unsetLimit } from '../../src/issuance/operator.js'
 import { certificateIdOf } from '../../src/issuance/renewal.js'
 import { type AcmeClient, createAcmeClient, isProblem, type Reply } from '../support/acme.js'
 import { createTestApp, proven, type TestApp } from '../support/app.js'
 import { finalize, leafOf, prove, proveAll } from '../support/flow.js'
+import { saysLimit } from '../support/limits.js'
 
 const MINUTE = 60_000
 const DAY = 1440 * MINUTE
@@ -36,15 +37,8 @@ const issue = async (client: AcmeClient, names: string[], more: object = {}): Pr
   return finalize(client, order, { dns: names })
 }
 
-/** The answer is rateLimited, names the limit, and Retry-After goes with what it says. */
-const isLimited = (reply: Reply, limit: keyof Limits, detail: RegExp, atMostS: number): void => {
-  isProblem(reply, 429, 'rateLimited', detail)
-  assert.match(reply.json.detail, new RegExp(`\\(${limit}\\)$`))
-  const retryAfter = Number(reply.headers.get('retry-after'))
-  assert.ok(retryAfter >= 1 && retryAfter <= atMostS, String(retryAfter))
-  const at = Date.parse(/possible at (\S+),/.exec(reply.json.detail)?.[1] ?? '')
-  assert.ok(Math.abs(at - app.clock.now() - retryAfter * 1000) < 3000, reply.json.detail)
-}
+const isLimited = (reply: Reply, limit: LimitName, detail: RegExp, atMostS: number): void =>
+  saysLimit(reply, { limit, rate: app.ica.settings.limits[limit], detail, now: app.clock.now(), atMostS })
 
 beforeEach(() => {
   app = undefined as never

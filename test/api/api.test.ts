@@ -236,7 +236,10 @@ describe('rate limits', () => {
       const refused = await from('2001:db8:1:2::1')
       assert.equal(refused.status, 429)
       assert.match(refused.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
-      assert.match(refused.json.detail, /Too many questions from your address: 300 in 60 seconds/)
+      assert.match(
+        refused.json.detail,
+        /^Too many questions from your address: the limit is 300 in 60 seconds, and it is reached\. The next one is possible at \S+ \S+ UTC, in 1 second\.$/,
+      )
       // The same subscriber; another one; and one that claims to be another.
       assert.equal((await from('2001:db8:1:2:ffff::9')).status, 429)
       assert.equal((await from('2001:db8:1:3::1')).status, 200)

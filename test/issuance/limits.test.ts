@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { counted } from '../../src/issuance/counting.js'
 import {
   addressKey,
   defaultLimits,
@@ -13,6 +14,7 @@ import {
   showLimits,
   showRate,
 } from '../../src/issuance/limits.js'
+import { LimitExceeded } from '../../src/store/store.js'
 
 test('rates are read and shown alike', () => {
   for (const text of ['50/7d', '300/3h', '5/90s', '1/15m', 'off']) assert.equal(showRate(parseRate(text)), text)
@@ -50,4 +52,26 @@ test('a set of names is the same in every order, and no other', () => {
   fc.assert(fc.property(names, (values) => exactSetKey(ids(values)) === exactSetKey(ids([...values].reverse()))))
   assert.notEqual(exactSetKey(ids(['a.example'])), exactSetKey([{ type: 'srv', value: 'a.example' }]))
   assert.notEqual(exactSetKey(ids(['a.example', 'b.example'])), exactSetKey(ids(['a.example'])))
+})
+
+test('where others take the last place again and again, the client hears of which limits, and when to try again', async () => {
+  const now = Date.parse('2026-11-25T23:59:58Z')
+  const deps = { store: { limitStates: async () => new Map() }, clock: { now: () => now } }
+  const counters = [
+    { limit: 'ordersPerAccount', rate: parseRate('300/3h'), key: 'a', what: 'orders' },
+    { limit: 'failedValidations', rate: parseRate('5/1h'), key: 'b', what: 'failures', later: true },
+    { limit: 'certificatesPerDomain', rate: null, key: 'c', what: 'certificates' },
+  ] as const
+  let tries = 0
+  const busy = counted(deps, counters, () => {
+    tries++
+    throw new LimitExceeded()
+  })
+  await assert.rejects(busy, {
+    code: 'rateLimited',
+    retryAfter: 5,
+    message:
+      'Too many requests at once count against the same limit: ordersPerAccount (300 in 3 hours). Try again at 2026-11-26 00:00:03 UTC, in 5 seconds.',
+  })
+  assert.equal(tries, 4)
 })

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { expireLinks } from '../../src/issuance/confirm.js'
-import { noLimits, parseRate } from '../../src/issuance/limits.js'
+import { type LimitName, noLimits, parseRate } from '../../src/issuance/limits.js'
 import { createSmtpTransport } from '../../src/mail/transport.js'
 import { createPorts } from '../../src/validation/net.js'
 import { type AcmeClient, createAcmeClient, isProblem, type Reply, request } from '../support/acme.js'
 import { createTestApp, type TestApp } from '../support/app.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
 import { challengeOf, finalize, leafOf, namesOf, poll } from '../support/flow.js'
+import { saysLimit } from '../support/limits.js'
 import { linkIn, type MailServer, startMailServer } from '../support/smtp-server.js'
 
 const hour = 3_600_000
@@ -303,6 +304,9 @@ test('the same answer again sends nothing more, also many at once', async () => 
   assert.equal(smtp.received.filter(({ to }) => to.includes(`admin@${domain}`)).length, 1)
 })
 
+const limited = (reply: Reply, limit: LimitName, detail: RegExp): void =>
+  saysLimit(reply, { limit, rate: app.ica.settings.limits[limit], detail, now: app.clock.now(), atMostS: 1800 })
+
 test('a mailbox is not filled: the limit by recipient, whoever asks', async () => {
   const domain = newDomain()
   const other = await createAcmeClient(app.directory)
@@ -317,7 +321,7 @@ test('a mailbox is not filled: the limit by recipient, whoever asks', async () =
     results.slice(0, 4).map(({ status }) => status),
     [200, 200, 200, 200],
   )
-  isProblem(results[4] as Reply, 429, 'rateLimited', /mailsPerRecipient/)
+  limited(results[4] as Reply, 'mailsPerRecipient', new RegExp(`messages to the mailbox admin@${domain}:.*unwanted mail`))
 })
 
 test('nor by other spellings of it, that a contact in the DNS may have', async () => {
@@ -333,7 +337,7 @@ test('nor by other spellings of it, that a contact in the DNS may have', async (
     results.slice(0, 4).map(({ status }) => status),
     [200, 200, 200, 200],
   )
-  isProblem(results[4] as Reply, 429, 'rateLimited', /messages to the mailbox victim@mail\.test.*mailsPerRecipient/)
+  limited(results[4] as Reply, 'mailsPerRecipient', /messages to the mailbox victim@mail\.test:/)
 })
 
 test('one account writes to so many and no more, whoever they are', async () => {
@@ -342,13 +346,17 @@ test('one account writes to so many and no more, whoever they are', async () => 
   try {
     const other = await createAcmeClient(app.directory)
     await other.register()
-    const statuses: number[] = []
+    const results: Reply[] = []
     for (let i = 0; i < 3; i++) {
       const domain = newDomain()
       const { challenge } = await ordered(domain, other)
-      statuses.push((await other.post(challenge, { address: `admin@${domain}` })).status)
+      results.push(await other.post(challenge, { address: `admin@${domain}` }))
     }
-    assert.deepEqual(statuses, [200, 200, 429])
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      [200, 200, 429],
+    )
+    limited(results[2] as Reply, 'mailsPerAccount', /messages that this account asked for:.*needs no message/)
   } finally {
     app.ica.settings.limits = limits
   }
@@ -376,7 +384,7 @@ test('about one registered domain so many messages are sent and no more, whichev
       [200, 200, 200],
     )
     const refused = results[3] as Reply
-    isProblem(refused, 429, 'rateLimited', new RegExp(`messages about the registered domain ${domain}.*mailsPerDomain`))
+    limited(refused, 'mailsPerDomain', new RegExp(`messages about the registered domain ${domain}:`))
     // One of three in an hour comes back every 20 minutes.
     assert.ok(Math.abs(Number(refused.headers.get('retry-after')) - 1200) < 60, String(refused.headers.get('retry-after')))
     const { challenge } = await ordered(newDomain(), other)
