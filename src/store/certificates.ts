@@ -63,7 +63,7 @@ export function* reserve(r: CertificateReservation): Steps<void> {
     r.notBefore,
     r.notAfter,
     r.createdAt,
-    r.kind === 'leaf' && r.accountId !== null ? noticeTimes(r).third : null,
+    r.kind === 'leaf' && r.accountId !== null ? noticeTimes(r).quarter : null,
   )
   if (inserted === 0) throw new IcaError('serverInternal', `The serial ${r.serial} was used before.`)
   yield* insert(

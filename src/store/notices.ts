@@ -98,12 +98,12 @@ export function* recordAndTell(audit: readonly AuditEntry[], options: NoticeOpti
 type Life = { notBefore: number; notAfter: number }
 
 /**
- * When the owner of a certificate is told that it expires: when a third of its life is left, less a thirtieth for clients that renew by themselves at just that time
- * (ARI's window, issuance/renewal.ts), and when a tenth is left.
+ * When the owner of a certificate is told that it expires: when a quarter of its life is left, and when a tenth is. Clients renew by themselves when a third is left (the
+ * middle of ARI's window, issuance/renewal.ts): of 90 days a week is in between, so that one that runs once a week, or fails for a few days, worries nobody.
  */
-export const noticeTimes = ({ notBefore, notAfter }: Life): { third: number; tenth: number } => {
+export const noticeTimes = ({ notBefore, notAfter }: Life): { quarter: number; tenth: number } => {
   const life = notAfter - notBefore
-  return { third: notAfter - Math.floor((life * 3) / 10), tenth: notAfter - Math.floor(life / 10) }
+  return { quarter: notAfter - Math.floor(life / 4), tenth: notAfter - Math.floor(life / 10) }
 }
 
 export type ExpiringCertificate = Life & { serial: string; accountId: string | null; noticeAt: number }
@@ -172,7 +172,7 @@ export const noticeStore = ({ read, write }: Runner) => ({
       const { serial, accountId, noticeAt, notAfter } = due
       if ((yield* change('UPDATE certificate SET notice_at = ? WHERE serial = ? AND notice_at = ?', next, serial, noticeAt)) === 0) return 0
       if (accountId === null || notAfter <= at || !(yield* isMissed(serial))) return 0
-      const about = `${serial} ${next === null ? 'tenth' : 'third'}`
+      const about = `${serial} ${next === null ? 'tenth' : 'quarter'}`
       return yield* queueNotice({ kind: 'certificate.expiring', accountId, about, data: { certificate: serial }, at }, options)
     }),
 

@@ -88,16 +88,16 @@ for (const database of testDatabases()) {
       assert.equal((await store.auditLog({ subject: `account:${account.id}`, limit: 50 })).filter(({ action }) => action === 'notice.due').length, 2)
     })
 
-    test('expiring: at a third and at a tenth, each once, however many processes look', async () => {
+    test('expiring: at a quarter and at a tenth, each once, however many processes look', async () => {
       const account = await newAccount()
       const certificate = await certificateOf(account)
-      const { third, tenth } = noticeTimes(certificate)
-      assert.deepEqual([certificate.notAfter - third, certificate.notAfter - tenth], [27 * day, 9 * day])
-      assert.equal(await due(certificate.serial, third - 1), undefined)
-      const first = await due(certificate.serial, third)
+      const { quarter, tenth } = noticeTimes(certificate)
+      assert.deepEqual([certificate.notAfter - quarter, certificate.notAfter - tenth], [22.5 * day, 9 * day])
+      assert.equal(await due(certificate.serial, quarter - 1), undefined)
+      const first = await due(certificate.serial, quarter)
       assert.ok(first)
       const other = await openStore({ url: database.url, log: silent, notices: options })
-      const told = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? other : store).tellOfExpiry(first, tenth, third, options)))
+      const told = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? other : store).tellOfExpiry(first, tenth, quarter, options)))
       await other.close()
       assert.equal(
         told.reduce((sum, n) => sum + n),
@@ -118,12 +118,12 @@ for (const database of testDatabases()) {
       ]
       const account = await newAccount()
       const old = await certificateOf(account, { names })
-      const { third, tenth } = noticeTimes(old)
+      const { quarter, tenth } = noticeTimes(old)
       const later = { notBefore: now + 50 * day, notAfter: now + 140 * day, createdAt: now + 50 * day }
       await certificateOf(account, { names: names.slice(0, 1), ...later })
-      const first = await due(old.serial, third)
+      const first = await due(old.serial, quarter)
       assert.ok(first)
-      assert.equal(await store.tellOfExpiry(first, tenth, third, options), 1)
+      assert.equal(await store.tellOfExpiry(first, tenth, quarter, options), 1)
       assert.equal(await store.isExpiryMissed(old.serial), true)
       const renewal = await certificateOf(account, { names: [...names, { form: 'dNSName', value: 'more.example.org' }], ...later })
       assert.equal(await store.isExpiryMissed(old.serial), false)

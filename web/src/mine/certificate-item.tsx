@@ -13,7 +13,7 @@ import { Mark, Notice } from '../ui/notice.js'
 import { Busy } from '../ui/spinner.js'
 import { RevokeForm } from './revoke-form.js'
 
-/** With a third of its life left renewal is due, which is where ARI puts it and just before the first notice by mail; with a tenth it is urgent, as the second says. */
+/** With a third of its life left renewal is due, which is where ARI puts it, and a while before the first notice by mail; with a tenth it is urgent, as the second says. */
 const stateOf = ({ notBefore, notAfter, revoked }: KeptCertificate, now: number) => {
   if (revoked) return { kind: 'bad', label: text.revoked } as const
   if (notAfter < now) return { kind: 'bad', label: text.expired(requestText.day(notAfter)) } as const
