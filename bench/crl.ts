@@ -4,8 +4,9 @@
  *   npm run bench:crl -- [--sizes 10000,100000,1000000] [--slow 10000]
  *
  * "reading" goes through the rows in SQLite and does nothing with them; "reading + CRL" makes the list of them; the difference is the encoder. "saving" puts the
- * list into SQLite in the place of another one, "loading" reads it as a start does, "shelf" makes it ready to be served, compressed. "publishing" is all that
- * the running CA does, the complete list and one for each of 16 shards, and "publishing again" the same while the lists before are served. Memory is what the process needed at most above what it had before.
+ * list into SQLite in the place of another one, "loading" reads it as a start does, "shelf" makes it ready to be served, packed, "sending" gives it to one client who
+ * wants it unpacked. "publishing" is what the running CA does, the complete list and one for each of 16 shards, before anybody asks for them; "taking all up" is
+ * each of them being asked for, and "publishing again" the same as the first while all are served. Memory is what the process needed at most above what it had before.
  * The pause is the longest that the event loop stood still; what of it the process computed (in whatever thread) stands beside it, for the rest is
  * waiting: for the disk, or for a processor where others have them. "idle" does nothing, to show how long the machine makes a process wait anyway. The libraries
  * take so long that they get no more than --slow entries.
@@ -13,8 +14,10 @@
 import 'reflect-metadata'
 import { spawn } from 'node:child_process'
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -28,6 +31,7 @@ import { nodeSigner } from '../src/pki/keys.js'
 import { pemEncode } from '../src/pki/pem.js'
 import { issuerId, readCertificate } from '../src/pki/read-certificate.js'
 import { createCrlShelf } from '../src/status/crl-shelf.js'
+import { type Resource, sendResource } from '../src/status/http.js'
 import { type CrlRow, openStore, type Store } from '../src/store/store.js'
 import { silent } from '../test/store/fixtures.js'
 import { home } from './servers.js'
@@ -64,9 +68,21 @@ const watchPauses = (): (() => Pause) => {
   }
 }
 
+const lengthOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0)
+
+/** Forgets the peak of this process's memory, where the system is one that can (Linux): what was there before `work` is not its own. */
+const forgetPeak = (): void => {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5')
+  } catch {
+    // It counts from the start of the process then.
+  }
+}
+
 /** Measures `work` in this process, after a moment of idleness. */
 const measure = async (work: () => Promise<number>): Promise<Figures> => {
   await sleep(300)
+  forgetPeak()
   const idle = process.memoryUsage.rss()
   const pauses = watchPauses()
   const [from, cpu] = [performance.now(), process.cpuUsage()]
@@ -97,37 +113,63 @@ const readIssuer = (folder: string): CrlPublisherDeps['sources'][number]['issuer
   const ski = certificate.ski as Uint8Array
   return { id: issuerId(ski), subject: certificate.subject, ski, signer: nodeSigner(key) }
 }
+/** In pieces as they are made. */
+const listIn = (folder: string): Pick<CrlRow, 'octets' | 'der'> => {
+  const whole = readFileSync(path.join(folder, 'ours.crl'))
+  const pieceSize = 500_000
+  const der = Array.from(
+    { length: Math.ceil(whole.length / pieceSize) },
+    (_, i) => new Uint8Array(whole.subarray(i * pieceSize, (i + 1) * pieceSize)),
+  )
+  return { octets: whole.length, der }
+}
 const madeList = (folder: string, number: bigint): CrlRow => ({
   issuerId: readIssuer(folder).id,
   shard: null,
   number,
   thisUpdate: now,
   nextUpdate: now + 7 * day,
-  der: readFileSync(path.join(folder, 'ours.crl')),
+  ...listIn(folder),
 })
 
-/** Resolves when what was put on a shelf is compressed. */
-const compressed = async (shelf: ReturnType<typeof createCrlShelf>, id: string, shard: number | null = null): Promise<void> => {
-  while (!(await shelf.get(id, shard))?.gzip) await sleep(5)
-}
-
-/** Publishes as the running CA does. */
-const publisherOn = (folder: string, store: Store): (() => Promise<number>) => {
+/** What the running CA does: `publish` makes the lists and saves them, `ask` takes up each as when it is asked for; both give the size of the complete one. */
+const caOn = (folder: string, store: Store): { publish(): Promise<number>; ask(): Promise<number> } => {
   const issuer = readIssuer(folder)
   const shelf = createCrlShelf({ clock, log: silent, store })
   const shards = Array.from({ length: crlShards }, (_, shard) => shard)
   const sources = [{ issuer, shards, shardUrls: (shard: number) => [`http://status.bench.test/crl/${issuer.id}/${shard}.crl`] }]
+  const served = new Map<number | null, Resource | null>()
   let octets = 0
   const onPublished = (crl: CrlRow): void => {
-    if (crl.shard === null) octets = crl.der.length
+    if (crl.shard === null) octets = crl.octets
     shelf.put(crl)
   }
   const publisher = createCrlPublisher({ clock, log: silent, store, sources, onPublished })
-  return async () => {
-    await publisher.publishAll()
-    for (const shard of [null, ...shards]) await compressed(shelf, issuer.id, shard)
-    return octets
+  return {
+    publish: async () => {
+      await publisher.publishAll()
+      for (const [shard, before] of served) while ((await shelf.get(issuer.id, shard)) === before) await sleep(5)
+      return octets
+    },
+    ask: async () => {
+      for (const shard of [null, ...shards]) served.set(shard, await shelf.get(issuer.id, shard))
+      return served.get(null)?.octets ?? 0
+    },
   }
+}
+
+/** Gives what is on a shelf to one client, who takes it as it comes; its octets. */
+const send = async (resource: Resource): Promise<number> => {
+  let octets = 0
+  const client = new Writable({
+    write: (chunk, _, done) => {
+      octets += chunk.length
+      done()
+    },
+  })
+  sendResource({ method: 'GET', headers: {} } as never, Object.assign(client, { writeHead: () => undefined }) as never, resource, now)
+  await once(client, 'finish')
+  return octets
 }
 
 /** The ways to make a list, in the process that is measured. Each gives the size of the list. */
@@ -145,13 +187,13 @@ const ways: Record<string, (folder: string, count: number) => Promise<Figures>> 
   'reading + CRL': async (folder) => {
     const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
     const { id, ...issuer } = readIssuer(folder)
-    let der: Uint8Array = new Uint8Array()
+    let der: Uint8Array[] = []
     const figures = await measure(async () => {
       const entries = store.revokedEntries(id, null, 0)
       der = await encodeCrl({ issuer, number: 1n, thisUpdate: now, nextUpdate: now + 7 * day, distributionPoints: [], entries })
-      return der.length
+      return lengthOf(der)
     })
-    writeFileSync(path.join(folder, 'ours.crl'), der)
+    writeFileSync(path.join(folder, 'ours.crl'), Buffer.concat(der))
     return figures
   },
   saving: async (folder) => {
@@ -160,36 +202,46 @@ const ways: Record<string, (folder: string, count: number) => Promise<Figures>> 
     for (let drawn = 0; drawn < 2; drawn++) await store.nextCrlNumber(id, null)
     await store.saveCrl(madeList(folder, 1n), audit)
     const next = madeList(folder, 2n)
-    const figures = await measure(async () => ((await store.saveCrl(next, audit)) ? next.der.length : 0))
+    const figures = await measure(async () => ((await store.saveCrl(next, audit)) ? next.octets : 0))
     await store.close()
     return figures
   },
   loading: async (folder) => {
     const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
     const { id } = readIssuer(folder)
-    return measure(async () => (await store.currentCrl(id, null))?.der.length ?? 0)
+    return measure(async () => (await store.currentCrl(id, null))?.octets ?? 0)
   },
   shelf: async (folder) => {
     const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
     const shelf = createCrlShelf({ clock, log: silent, store })
-    const crl = madeList(folder, 3n)
+    const waiting = [madeList(folder, 3n)]
+    const { id } = readIssuer(folder)
     return measure(async () => {
-      shelf.put(crl)
-      await compressed(shelf, crl.issuerId)
-      const pieces = (await shelf.get(crl.issuerId, null))?.gzip ?? []
-      return pieces.reduce((sum, { length }) => sum + length, 0)
+      for (let crl = waiting.pop(); crl; crl = waiting.pop()) shelf.put(crl)
+      return lengthOf((await shelf.get(id, null))?.gzip ?? [])
     })
+  },
+  sending: async (folder) => {
+    const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
+    const shelf = createCrlShelf({ clock, log: silent, store })
+    const { id } = readIssuer(folder)
+    const resource = (await shelf.get(id, null)) as Resource
+    return measure(() => send(resource))
   },
   publishing: async (folder) => {
     const store = await openStore({ url: `file:${folder}/ica.db`, log: silent })
-    const figures = await measure(publisherOn(folder, store))
+    const figures = await measure(caOn(folder, store).publish)
     await store.close()
     return figures
   },
+  'taking all up': async (folder) => {
+    const store = await openStore({ url: `file:${folder}/ica.db`, log: silent, readOnly: true })
+    return measure(caOn(folder, store).ask)
+  },
   'publishing again': async (folder) => {
     const store = await openStore({ url: `file:${folder}/ica.db`, log: silent })
-    const publish = publisherOn(folder, store)
-    await publish()
+    const { ask, publish } = caOn(folder, store)
+    await ask()
     const figures = await measure(publish)
     await store.close()
     return figures
@@ -324,7 +376,7 @@ const compare = async (count: number, folder: string): Promise<Figures> => {
   process.stderr.write(`preparing ${count} …\n`)
   await prepare(folder, count)
   const results: Record<string, Figures> = {}
-  for (const way of ['idle', 'reading', 'reading + CRL', 'saving', 'loading', 'shelf', 'publishing', 'publishing again'])
+  for (const way of ['idle', 'reading', 'reading + CRL', 'saving', 'loading', 'shelf', 'sending', 'publishing', 'taking all up', 'publishing again'])
     results[way] = await inProcess(way, folder, count)
   results['openssl ca -gencrl'] = await watched(['openssl', 'ca', '-gencrl', '-config', 'openssl.cnf', '-out', 'openssl.crl'], folder)
   if (count <= Number(values.slow)) for (const way of ['pkijs', '@peculiar/x509']) results[way] = await inProcess(way, folder, count)
@@ -364,6 +416,7 @@ const goals = (results: Record<string, Figures>): object => {
   return {
     'CPU s beyond reading the rows': row(0.5, encoder?.cpu ?? Number.NaN),
     'MB above idle, publishing': row(100, megabytes(publishing)),
+    'MB above idle, taking all up': row(100, megabytes(ours['taking all up'])),
     'MB above idle, publishing again': row(100, megabytes(ours['publishing again'])),
     ...Object.fromEntries(pauses),
   }

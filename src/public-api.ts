@@ -12,6 +12,7 @@ import { createCheckPorts, systemServers } from './check/ports.js'
 import { encodeCertId } from './pki/ocsp-certid.js'
 import { encodeOcspRequest } from './pki/ocsp-request.js'
 import { readCertificate } from './pki/read-certificate.js'
+import { wholeBody } from './status/http.js'
 import { statusUrls } from './status-urls.js'
 import { createAskServer } from './validation/dns-ask.js'
 import { createResolver } from './validation/resolver.js'
@@ -35,7 +36,7 @@ const certificateDeps = ({ config, clock, store, keystore }: Core, ca: Pick<Ca, 
     async crl({ issuerId, crlShard }) {
       const shard = issuerId === root.id ? null : crlShard
       const served = await ca.crlShelf.get(issuerId, shard)
-      return served && { url: statusUrls(config, issuerId, shard).crl, der: served.body }
+      return served && { url: statusUrls(config, issuerId, shard).crl, der: await wholeBody(served) }
     },
   }
 }

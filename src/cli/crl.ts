@@ -6,8 +6,10 @@ import { IcaError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { importCrl } from '../issuance/crl-import.js'
 import { OperatorError, type RootCore } from '../open.js'
+import { concat } from '../pki/der.js'
 import { readCertificate } from '../pki/read-certificate.js'
 import { caResources, type ServedCertificate } from '../status/ca-certificates.js'
+import { wholeBody } from '../status/http.js'
 import type { CrlRow } from '../store/store.js'
 import { version } from '../version.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
@@ -48,12 +50,16 @@ const read = (core: Core): Promise<Listed[]> => {
 const stateOf = (crl: CrlRow | null, now: number): string => (!crl ? 'missing' : crl.nextUpdate <= now ? 'out of date' : 'current')
 
 /** Everything that a static host needs, in files of the same paths as here; each appears as a whole or not at all. */
-const write = (out: string, lists: Listed[], certificates: ServedCertificate[]): void => {
+const write = async (out: string, lists: Listed[], certificates: ServedCertificate[]): Promise<void> => {
   const files = new Map<string, Uint8Array>()
   // For people, and to be carried from one machine to the other.
-  for (const { name, crl } of lists) if (crl) files.set(`${name}.crl`, crl.der)
-  for (const { issuerId, shard, crl } of lists) if (crl) files.set(`crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`, crl.der)
-  for (const [place, { body }] of caResources(certificates)) files.set(place.slice(1), body)
+  for (const { name, issuerId, shard, crl } of lists) {
+    if (!crl) continue
+    const der = concat(...crl.der)
+    files.set(`${name}.crl`, der)
+    files.set(`crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`, der)
+  }
+  for (const [place, resource] of caResources(certificates)) files.set(place.slice(1), await wholeBody(resource))
   for (const [file, content] of files) {
     const target = path.join(out, file)
     mkdirSync(path.dirname(target), { recursive: true })
@@ -67,8 +73,8 @@ const progress = (): ((done: number, of: number) => void) | undefined =>
   process.stderr.isTTY ? (done, of) => process.stderr.write(`\rPublishing: ${done + 1} of ${of}${done + 1 === of ? '\n' : ''}`) : undefined
 
 /** Writes the lists where that is wanted, and shows what there is. */
-const present = (lists: Listed[], now: number, { out, json }: Options, certificates: ServedCertificate[]): void => {
-  if (out !== undefined) write(out, lists, certificates)
+const present = async (lists: Listed[], now: number, { out, json }: Options, certificates: ServedCertificate[]): Promise<void> => {
+  if (out !== undefined) await write(out, lists, certificates)
   if (json) {
     printJson(
       lists.map(({ name, issuerId, shard, crl: row }) => ({
@@ -79,7 +85,7 @@ const present = (lists: Listed[], now: number, { out, json }: Options, certifica
         number: row?.number ?? null,
         thisUpdate: row ? new Date(row.thisUpdate).toISOString() : null,
         nextUpdate: row ? new Date(row.nextUpdate).toISOString() : null,
-        bytes: row?.der.length ?? null,
+        bytes: row?.octets ?? null,
       })),
     )
     return
@@ -90,7 +96,7 @@ const present = (lists: Listed[], now: number, { out, json }: Options, certifica
     String(row?.number ?? '-'),
     row ? when(row.thisUpdate) : '-',
     row ? when(row.nextUpdate) : '-',
-    String(row?.der.length ?? '-'),
+    String(row?.octets ?? '-'),
   ])
   print(table(['CRL', 'state', 'number', 'this update', 'next update', 'bytes'], rows))
 }
@@ -126,7 +132,7 @@ const ofRootAlone = (options: Options): Promise<void> =>
       say('Published.')
     }
     const lists = [{ name: 'root', issuerId: root.id, shard: null, crl: await store.currentCrl(root.id, null) }]
-    present(lists, clock.now(), options, [{ id: root.id, role: 'root', der: root.certificate, notBefore: root.notBefore }])
+    await present(lists, clock.now(), options, [{ id: root.id, role: 'root', der: root.certificate, notBefore: root.notBefore }])
   })
 
 const crl = (options: Options): Promise<void> =>
@@ -139,7 +145,7 @@ const crl = (options: Options): Promise<void> =>
           await buildCa(core, version, { onProgress: progress() }).crls.publishAll()
           say('Published.')
         }
-        present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))
+        await present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))
       })
 
 const readDays = (text: string): number => {

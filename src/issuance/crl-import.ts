@@ -18,7 +18,7 @@ export const importCrl = async (
 ): Promise<CrlImport> => {
   const { readCrl } = await import('../pki/read-crl.js')
   const { der, number, thisUpdate, nextUpdate, entries } = await readCrl(bytes, root.certificate, clock.now())
-  const row: CrlRow = { issuerId: root.id, shard: null, number, thisUpdate, nextUpdate, der }
+  const row: CrlRow = { issuerId: root.id, shard: null, number, thisUpdate, nextUpdate, octets: der.length, der: [der] }
   const detail = { number: String(number), thisUpdate, nextUpdate, revoked: entries.map(({ serial, reason }) => `${serial} ${reason}`) }
   const audit = act({ clock }, who, 'crl.imported', `crl:${root.id}`, detail)
   if (!(await store.importCrl(row, entries, { notAfter: root.notAfter }, audit))) {

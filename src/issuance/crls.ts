@@ -263,13 +263,15 @@ const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, se
   const distributionPoints = shard === null ? [] : source.shardUrls(shard)
   const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoints, entries })
 
-  const row: CrlRow = { issuerId, shard, number, thisUpdate, nextUpdate, der, revocationSeq }
-  const detail = { number: String(number), entries: counter.entries, octets: der.length, thisUpdate, nextUpdate }
+  const octets = der.reduce((sum, { length }) => sum + length, 0)
+  const facts: CrlFacts = { issuerId, shard, number, thisUpdate, nextUpdate, octets, revocationSeq }
+  const row: CrlRow = { ...facts, der }
+  const detail = { number: String(number), entries: counter.entries, octets, thisUpdate, nextUpdate }
   // Not saved where another node was first with a higher number; it drew that number, and so read its entries, after this one drew its own.
   const saved = await store.saveCrl(row, { at, actor: 'system', action: 'crl.published', subject: `crl:${list.name}`, detail })
   if (saved) onPublished?.(row)
   log.debug({ crl: list.name, ...detail, saved }, 'made a CRL')
-  return { issuerId, shard, number, thisUpdate, nextUpdate, revocationSeq }
+  return facts
 }
 
 /** Passes batches on and counts what is in them. */

@@ -1,6 +1,7 @@
 /**
- * Certificate revocation lists (RFC 5280 §5). A list may have a million entries, so they are written one behind the other into a single buffer as they come from
- * the database, and what stands before them, whose size depends on theirs, is put in front at the end. Cost is linear and nothing but that buffer grows.
+ * Certificate revocation lists (RFC 5280 §5). A list may have a million entries, so they are written one behind the other into pieces of memory as they come from
+ * the database, and what stands before them, whose size depends on theirs, is put in front at the end. Cost is linear, nothing is copied, and nothing but the list
+ * itself grows.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type RevocationReason, revocationReasons } from '../model.js'
@@ -45,9 +46,9 @@ export type CrlFacts = {
   entries: AsyncIterable<readonly CrlEntry[]> | Iterable<readonly CrlEntry[]>
 }
 
-const firstCapacity = 16 * 1024
-/** The system commits memory as it is written, so a buffer that is too large costs nothing, while one that is copied often costs time and, until it is collected, memory. */
-const growth = 4
+/** The first piece is short, as most lists are; each further one is twice as long as that before it, up to {@link maxPiece}. */
+const minPiece = 16 * 1024
+const maxPiece = 512 * 1024
 /** SEQUENCE and INTEGER headers, a serial of 20 octets with sign octet, GeneralizedTime, reasonCode. */
 const maxEntry = 64
 /** Entries that are written before others get the event loop: below a millisecond's work. */
@@ -55,38 +56,36 @@ const entriesPerTurn = 4096
 
 /**
  * Encodes and signs a CertificateList, version 2: AKI, CRL number, and for a shard a critical issuing distribution point.
- * @returns DER
+ * @returns DER, in pieces of at most half a MiB
  */
-export const encodeCrl = async (facts: CrlFacts): Promise<Uint8Array> => {
+export const encodeCrl = async (facts: CrlFacts): Promise<Uint8Array[]> => {
   const { signer } = facts.issuer
   const head = concat(integer(1), signer.algorithm, facts.issuer.subject, time(facts.thisUpdate), time(facts.nextUpdate))
   const tail = explicit(0, sequence(...crlExtensions(facts)))
 
   // Room for the three headers that enclose the entries: CertificateList, TBSCertList and revokedCertificates.
-  const start = head.length + 3 * maxHeader
-  const { buffer, end } = await writeEntries(facts.entries, start, tail.length + maxSignature)
+  const entriesStart = head.length + 3 * maxHeader
+  const pieces = await writeEntries(facts.entries, entriesStart, tail.length + maxSignature)
+  const first = pieces[0] as Piece
+  const last = pieces.at(-1) as Piece
+  const octets = () => pieces.reduce((sum, { start, end }) => sum + end - start, 0)
+  /** All that is there so far becomes the contents of one SEQUENCE. */
+  const enclose = () => prependHeader(first, tags.sequence, octets())
 
-  let tbsStart = end > start ? prependHeader(buffer, start, tags.sequence, end - start) : start
-  tbsStart -= head.length
-  buffer.set(head, tbsStart)
-  buffer.set(tail, end)
-  const tbsEnd = end + tail.length
-  tbsStart = prependHeader(buffer, tbsStart, tags.sequence, tbsEnd - tbsStart)
-
-  const signature = concat(signer.algorithm, bitString(await signInParts(signer, buffer.subarray(tbsStart, tbsEnd))))
-  buffer.set(signature, tbsEnd)
-  const listEnd = tbsEnd + signature.length
-  return buffer.subarray(prependHeader(buffer, tbsStart, tags.sequence, listEnd - tbsStart), listEnd)
+  if (octets() > 0) enclose()
+  prepend(first, head)
+  append(last, tail)
+  enclose()
+  append(last, concat(signer.algorithm, bitString(await sign(signer, pieces.map(contents)))))
+  enclose()
+  return pieces.map(contents)
 }
 
-/** What is hashed before others get the event loop: about a millisecond's work. */
-const partSize = 1 << 20
-
-const signInParts = async (signer: Signer, tbs: Uint8Array): Promise<Uint8Array> => {
+const sign = async (signer: Signer, tbs: readonly Uint8Array[]): Promise<Uint8Array> => {
   const signing = signer.begin?.()
-  if (!signing) return signer.sign(tbs)
-  for (let offset = 0; offset < tbs.length; offset += partSize) {
-    signing.update(tbs.subarray(offset, offset + partSize))
+  if (!signing) return signer.sign(concat(...tbs))
+  for (const piece of tbs) {
+    signing.update(piece)
     await nextTurn()
   }
   return signing.sign()
@@ -97,30 +96,46 @@ const maxHeader = 6
 /** AlgorithmIdentifier and BIT STRING; an RSA key of 16,384 bits signs with 2,048 octets. */
 const maxSignature = 2200
 
-/** Writes an element's header in front of its contents at `offset`; returns where it begins. */
-const prependHeader = (buffer: Uint8Array, offset: number, tag: number, length: number): number => {
-  const start = offset - (tlvSize(length) - length)
-  writeHeader(buffer, start, tag, length)
-  return start
+/** Contents from `start` to `end`, and room around them. */
+type Piece = { buffer: Uint8Array; start: number; end: number }
+
+const contents = ({ buffer, start, end }: Piece): Uint8Array => buffer.subarray(start, end)
+
+const prepend = (piece: Piece, octets: Uint8Array): void => {
+  piece.start -= octets.length
+  piece.buffer.set(octets, piece.start)
 }
 
-/** The entries from `start` on in a buffer that has `spare` octets left behind them. */
-const writeEntries = async (batches: CrlFacts['entries'], start: number, spare: number): Promise<{ buffer: Uint8Array; end: number }> => {
-  let buffer = new Uint8Array(firstCapacity)
-  let end = start
+const append = (piece: Piece, octets: Uint8Array): void => {
+  piece.buffer.set(octets, piece.end)
+  piece.end += octets.length
+}
+
+/** Puts the header of an element in front of its contents, which have `length` octets. */
+const prependHeader = (piece: Piece, tag: number, length: number): void => {
+  piece.start -= tlvSize(length) - length
+  writeHeader(piece.buffer, piece.start, tag, length)
+}
+
+const newPiece = (size: number, start = 0): Piece => ({ buffer: new Uint8Array(size), start, end: start })
+
+/** The entries, none of them cut, in pieces that all have `spare` octets left behind them; the first, which is always there, begins at `start`. */
+const writeEntries = async (batches: CrlFacts['entries'], start: number, spare: number): Promise<Piece[]> => {
+  const room = maxEntry + spare
+  let piece = newPiece(Math.max(minPiece, start + room), start)
   let count = 0
+  const pieces = [piece]
   for await (const batch of batches) {
     for (const entry of batch) {
-      if (buffer.length - end < maxEntry + spare) {
-        const larger = new Uint8Array(Math.max(growth * buffer.length, end + maxEntry + spare))
-        larger.set(buffer.subarray(0, end))
-        buffer = larger
+      if (piece.buffer.length - piece.end < room) {
+        piece = newPiece(Math.max(room, Math.min(2 * piece.buffer.length, maxPiece)))
+        pieces.push(piece)
       }
-      end = writeEntry(buffer, end, entry)
+      piece.end = writeEntry(piece.buffer, piece.end, entry)
       if (++count % entriesPerTurn === 0) await nextTurn()
     }
   }
-  return { buffer, end }
+  return pieces
 }
 
 /** crlEntryExtensions with the reason as their only one; absent where it is unspecified (§5.3.1). */
@@ -149,7 +164,7 @@ for (let value = 0; value < 16; value++) digits[value.toString(16).charCodeAt(0)
 /** INTEGER from hex of one to twenty octets (§4.1.2.2), written in place: `integer` would allocate three times an entry. */
 const writeSerial = (buffer: Uint8Array, offset: number, serial: string): number => {
   let from = 0
-  while (from < serial.length - 2 && serial.startsWith('00', from)) from += 2
+  while (from < serial.length - 2 && serial.charCodeAt(from) === 0x30 && serial.charCodeAt(from + 1) === 0x30) from += 2
   const octets = (serial.length - from) / 2
   const sign = serial.charCodeAt(from) > 0x37 ? 1 : 0
   let at = writeHeader(buffer, offset, tags.integer, sign + octets)

@@ -200,37 +200,45 @@ const dayMs = 86_400_000
 const utcTimeFrom = Date.UTC(1950, 0)
 const utcTimeUntil = Date.UTC(2050, 0)
 
+/** The years that Time can say: 0000 to 9999. */
+const timeFrom = -62_167_219_200_000
+const timeUntil = 253_402_300_800_000
+
+/** `a / b` rounded towards zero, of 32-bit integers: V8 makes a multiplication of it, where Math.floor divides floating-point numbers. */
+const quotient = (a: number, b: number): number => (a / b) | 0
+
 const two = (into: Uint8Array, offset: number, value: number): number => {
-  into[offset] = 0x30 + Math.floor(value / 10)
-  into[offset + 1] = 0x30 + (value % 10)
+  const tens = quotient(value, 10)
+  into[offset] = 0x30 + tens
+  into[offset + 1] = 0x30 + value - 10 * tens
   return offset + 2
 }
 
 /**
  * Writes Time (RFC 5280 §4.1.2.5) of `ms` since the epoch at `offset`, whole seconds (rounded down), UTCTime through 2049 and GeneralizedTime from then on;
- * returns the offset behind it (15 or 17 octets further). Calendar by arithmetic: a CRL writes a million of these.
+ * returns the offset behind it (15 or 17 octets further). Calendar by integer arithmetic: a CRL writes a million of these.
  */
 export const writeTime = (into: Uint8Array, offset: number, ms: number, general = ms < utcTimeFrom || ms >= utcTimeUntil): number => {
+  if (!(ms >= timeFrom && ms < timeUntil)) throw new RangeError(`time ${ms} is out of range`)
   const days = Math.floor(ms / dayMs)
   const second = Math.floor((ms - days * dayMs) / 1000)
-  // Days since 0000-03-01 of the proleptic Gregorian calendar, whose years end with the leap day; 146,097 days make 400 years.
-  const shifted = days + 719_468
-  const era = Math.floor(shifted / 146_097)
+  // Days since 0000-03-01 of the proleptic Gregorian calendar, whose years end with the leap day; 146,097 days make 400 years. From -0400 on, so that nothing is negative.
+  const shifted = days + 719_468 + 146_097
+  const era = quotient(shifted, 146_097)
   const dayOfEra = shifted - era * 146_097
-  const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365)
-  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100))
-  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153)
+  const yearOfEra = quotient(dayOfEra - quotient(dayOfEra, 1460) + quotient(dayOfEra, 36_524) - quotient(dayOfEra, 146_096), 365)
+  const dayOfYear = dayOfEra - (365 * yearOfEra + quotient(yearOfEra, 4) - quotient(yearOfEra, 100))
+  const fromMarch = quotient(5 * dayOfYear + 2, 153)
   const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
-  const year = era * 400 + yearOfEra + (month <= 2 ? 1 : 0)
-  if (!(year >= 0 && year <= 9999)) throw new RangeError(`time ${ms} is out of range`)
+  const year = era * 400 - 400 + yearOfEra + (month <= 2 ? 1 : 0)
 
   let at = writeHeader(into, offset, general ? tags.generalizedTime : tags.utcTime, general ? 15 : 13)
-  if (general) at = two(into, at, Math.floor(year / 100))
+  if (general) at = two(into, at, quotient(year, 100))
   at = two(into, at, year % 100)
   at = two(into, at, month)
-  at = two(into, at, dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1)
-  at = two(into, at, Math.floor(second / 3600))
-  at = two(into, at, Math.floor(second / 60) % 60)
+  at = two(into, at, dayOfYear - quotient(153 * fromMarch + 2, 5) + 1)
+  at = two(into, at, quotient(second, 3600))
+  at = two(into, at, quotient(second, 60) % 60)
   at = two(into, at, second % 60)
   into[at] = 0x5a
   return at + 1

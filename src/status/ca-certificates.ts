@@ -28,7 +28,8 @@ export const caResources = (certificates: readonly ServedCertificate[]): Map<str
 }
 
 const resource = (body: Uint8Array, contentType: string, lastModified: number): Resource => ({
-  body,
+  body: [body],
+  octets: body.length,
   contentType,
   etag: `"${hash('sha256', body).slice(0, 32)}"`,
   lastModified,

@@ -1,8 +1,10 @@
-/** The CRLs that are served: read from the database once, looked for anew at most every few seconds, and kept when the database is away. */
-
+/**
+ * The CRLs that are served: read from the database once, looked for anew at most every few seconds, and kept when the database is away. Each is compressed before
+ * it is put up, and of a long one nothing else is kept: it takes half the memory.
+ */
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGzip, gzipSync } from 'node:zlib'
+import { createGzip } from 'node:zlib'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import type { CrlRow } from '../store/store.js'
@@ -20,7 +22,10 @@ export type CrlShelfDeps = {
 export type CrlShelf = {
   /** Null where there is no such CRL. Rejects with unavailable where the database is away and nothing is held. */
   get(issuerId: string, shard: number | null): Promise<Resource | null>
-  /** Takes a CRL that was published by this process, so that nobody waits for it. */
+  /**
+   * Takes a CRL that was published by this process, so that nobody waits for it; a long one only where it, too, was asked for before. Let go of its octets: their
+   * memory is freed as they are compressed.
+   */
   put(crl: CrlRow): void
 }
 
@@ -31,26 +36,46 @@ type Held = { number: bigint; resource: Resource; checkedAt: number }
 const checkMs = 5000
 /** Seconds for which caches may keep a CRL; clients go by nextUpdate. */
 const maxAge = 600
+/** Octets of a CRL, some 20,000 entries, up to which it is also kept as it is; a longer one is unpacked for those who can't, at 3 ms of another thread per MiB. */
+const maxPlain = 1 << 20
+
+const nameOf = ({ issuerId, shard }: Pick<CrlRow, 'issuerId' | 'shard'>): string => `${issuerId}/${shard ?? ''}`
 
 export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf => {
   const shelf = new Map<string, Held>()
-  const checks = new Map<string, Promise<Resource | null>>()
-  const nameOf = (issuerId: string, shard: number | null): string => `${issuerId}/${shard ?? ''}`
+  /** What is looked for, or made ready. */
+  const coming = new Map<string, Promise<Resource | null>>()
 
-  const put = (crl: CrlRow): Held => {
-    const name = nameOf(crl.issuerId, crl.shard)
-    const known = shelf.get(name)
-    if (known && known.number >= crl.number) return known
-    const held = { number: crl.number, resource: resourceOf(crl), checkedAt: clock.now() }
-    shelf.set(name, held)
-    compress(held.resource, (err) => log.warn({ err, crl: name }, 'could not compress a CRL; it is served as it is'))
-    return held
+  const bring = <T extends Resource | null>(name: string, work: Promise<T>): Promise<T> => {
+    coming.set(name, work)
+    const come = (): void => {
+      if (coming.get(name) === work) coming.delete(name)
+    }
+    work.then(come, come)
+    return work
+  }
+
+  /** No async function: those keep what they were given until they are done. */
+  const hold = (crl: CrlRow): Promise<Resource> => {
+    const name = nameOf(crl)
+    const { number } = crl
+    const newer = (): Resource | undefined => {
+      const known = shelf.get(name)
+      return known && known.number >= number ? known.resource : undefined
+    }
+    const known = newer()
+    if (known) return Promise.resolve(known)
+    return resourceOf(crl).then((resource) => {
+      const came = newer()
+      if (came) return came
+      shelf.set(name, { number, resource, checkedAt: clock.now() })
+      return resource
+    })
   }
 
   const check = async (issuerId: string, shard: number | null, held: Held | undefined): Promise<Resource | null> => {
     try {
-      const crl = await store.currentCrl(issuerId, shard, held?.number)
-      return (crl ? put(crl) : held)?.resource ?? null
+      return await store.currentCrl(issuerId, shard, held?.number).then((crl) => (crl ? hold(crl) : (held?.resource ?? null)))
     } catch (err) {
       if (!held) throw err
       log.warn({ err, issuerId, shard }, 'could not look for a newer CRL; the one at hand is served')
@@ -61,59 +86,48 @@ export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf =>
   }
 
   return {
-    put,
+    put: (crl) => {
+      const name = nameOf(crl)
+      if (crl.octets > maxPlain && !shelf.has(name) && !coming.has(name)) return
+      bring(name, hold(crl)).catch((err: unknown) => log.warn({ err, crl: name }, 'could not compress a CRL; it is read from the database again'))
+    },
     get: (issuerId, shard) => {
-      const name = nameOf(issuerId, shard)
+      const name = nameOf({ issuerId, shard })
       const held = shelf.get(name)
       if (held && clock.now() - held.checkedAt < checkMs) return Promise.resolve(held.resource)
-      let running = checks.get(name)
-      if (!running) {
-        running = check(issuerId, shard, held).finally(() => checks.delete(name))
-        checks.set(name, running)
-      }
-      return running
+      return coming.get(name) ?? bring(name, check(issuerId, shard, held))
     },
   }
 }
 
 /** The octets are named by the number and by their end, which is of the signature over them: no number is used twice, but a restored database may not know of one that was. */
-const resourceOf = ({ issuerId, shard, number, thisUpdate, nextUpdate, der }: CrlRow): Resource => ({
-  body: der,
-  contentType: 'application/pkix-crl',
-  etag: `"${issuerId}-${shard ?? 'all'}-${number}-${Buffer.from(der.subarray(-16)).toString('hex')}"`,
-  lastModified: thisUpdate,
-  expires: nextUpdate,
-  maxAge,
-  gzip: null,
-})
-
-/** Half of a CRL is serials, which are random; harder work gains little. */
-const gzipOptions = { level: 3 }
-/** Compressed on the spot: less than a millisecond. */
-const smallCrl = 32 * 1024
-/** What goes to the other thread, and comes back, at once. */
-const pieceSize = 256 * 1024
-
-function* piecesOf(body: Uint8Array): Generator<Uint8Array> {
-  for (let from = 0; from < body.length; from += pieceSize) yield body.subarray(from, from + pieceSize)
-}
-
-/** The compressed form, made by another thread; null where it is not smaller. Its pieces stay as they come: joining them would take their memory twice. */
-const compressLong = async (body: Uint8Array): Promise<Uint8Array[] | null> => {
-  const pieces: Uint8Array[] = []
-  await pipeline(Readable.from(piecesOf(body)), createGzip({ ...gzipOptions, chunkSize: pieceSize }), async (coded: AsyncIterable<Uint8Array>) => {
-    for await (const piece of coded) pieces.push(piece)
-  })
-  return pieces.reduce((sum, { length }) => sum + length, 0) < body.length ? pieces : null
-}
-
-/** Adds the compressed form, of a long list as soon as another thread has it. */
-const compress = (resource: Resource, onError: (error: Error) => void): void => {
-  if (resource.body.length <= smallCrl) {
-    resource.gzip = [gzipSync(resource.body, gzipOptions)]
-    return
+const resourceOf = ({ issuerId, shard, number, thisUpdate, nextUpdate, octets, der }: CrlRow): Promise<Resource> => {
+  const end = Buffer.from(der.at(-1)?.slice(-16) ?? [])
+  const facts = {
+    body: octets > maxPlain ? null : der,
+    octets,
+    contentType: 'application/pkix-crl',
+    etag: `"${issuerId}-${shard ?? 'all'}-${number}-${end.toString('hex')}"`,
+    lastModified: thisUpdate,
+    expires: nextUpdate,
+    maxAge,
   }
-  compressLong(resource.body).then((coded) => {
-    resource.gzip = coded
-  }, onError)
+  return compress([...der]).then((gzip) => ({ ...facts, gzip }))
+}
+
+/** Half of a CRL is serials, which are random; harder work gains little. In pieces of this size, because joining them would take their memory twice. */
+const gzipOptions = { level: 3, chunkSize: 256 * 1024 }
+
+/** Takes one after the other out of `pieces`. */
+function* taken(pieces: Uint8Array[]): Generator<Uint8Array> {
+  for (let piece = pieces.shift(); piece; piece = pieces.shift()) yield piece
+}
+
+/** The compressed form, made by another thread, which empties `pieces`. */
+const compress = async (pieces: Uint8Array[]): Promise<Uint8Array[]> => {
+  const coded: Uint8Array[] = []
+  await pipeline(Readable.from(taken(pieces)), createGzip(gzipOptions), async (output: AsyncIterable<Uint8Array>) => {
+    for await (const piece of output) coded.push(piece)
+  })
+  return coded
 }

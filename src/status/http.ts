@@ -1,10 +1,17 @@
 /** What HTTP (RFC 9110) asks of everything that is served here: conditional requests, content coding, methods, plain errors. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline, Readable } from 'node:stream'
+import { promisify } from 'node:util'
+import { createGunzip, gunzip } from 'node:zlib'
+import { concat } from '../pki/der.js'
 import { rememberFew } from '../pki/remember-few.js'
 
 /** A representation that may be kept by caches. Times in milliseconds since the epoch. */
 export type Resource = {
-  body: Uint8Array
+  /** In pieces. Null for what is long and unpacked from `gzip` when it is asked for. */
+  body: readonly Uint8Array[] | null
+  /** Those of the body, in whatever form it is kept. */
+  octets: number
   contentType: string
   /** Strong, with its quotes. */
   etag: string
@@ -13,9 +20,11 @@ export type Resource = {
   expires: number | null
   /** Seconds for which a cache may give it without asking, at most until `expires`. */
   maxAge: number
-  /** The body with the content coding gzip, in pieces; null where there is none (yet). Undefined where it is never coded. */
-  gzip?: readonly Uint8Array[] | null
+  /** The body with the content coding gzip, in pieces; undefined where it is never coded. */
+  gzip?: readonly Uint8Array[]
 }
+
+const unpack = promisify(gunzip)
 
 /** IMF-fixdate (RFC 9110 §5.6.7). */
 export const httpDate = rememberFew((ms) => new Date(ms).toUTCString())
@@ -74,21 +83,38 @@ export const sendResource = (req: IncomingMessage, res: ServerResponse, resource
     res.writeHead(304, fields).end()
     return
   }
-  const body = gzip ?? [resource.body]
+  const octets = gzip ? gzip.reduce((sum, { length }) => sum + length, 0) : resource.octets
   const coding = gzip ? ['Content-Encoding', 'gzip'] : []
   res.writeHead(200, [
     'Content-Type',
     resource.contentType,
     'Content-Length',
-    String(body.reduce((sum, { length }) => sum + length, 0)),
+    String(octets),
     'X-Content-Type-Options',
     'nosniff',
     ...coding,
     ...fields,
   ])
-  // Nothing is copied: for who reads slowly, the pieces wait where they are.
-  if (req.method !== 'HEAD') for (const piece of body.slice(0, -1)) res.write(piece)
-  res.end(req.method === 'HEAD' ? undefined : body.at(-1))
+  const body = gzip ?? resource.body
+  if (req.method === 'HEAD') res.end()
+  else if (body) sendPieces(res, body)
+  else sendUnpacked(res, resource.gzip ?? [])
+}
+
+/** The body in one piece. */
+export const wholeBody = async ({ body, gzip = [] }: Pick<Resource, 'body' | 'gzip'>): Promise<Uint8Array> =>
+  body ? concat(...body) : new Uint8Array(await unpack(Buffer.concat(gzip)))
+
+/** Nothing is copied: for who reads slowly, the pieces wait where they are. */
+const sendPieces = (res: ServerResponse, pieces: readonly Uint8Array[]): void => {
+  for (const piece of pieces.slice(0, -1)) res.write(piece)
+  res.end(pieces.at(-1))
+}
+
+/** Unpacked by another thread, and no faster than it is taken. */
+const sendUnpacked = (res: ServerResponse, gzip: readonly Uint8Array[]): void => {
+  // A client that goes away is no event, and whatever else fails cuts the answer short.
+  pipeline(Readable.from(gzip), createGunzip({ chunkSize: 64 * 1024 }), res, () => undefined)
 }
 
 const reasons = {

@@ -19,7 +19,9 @@ export type CrlRow = {
   number: bigint
   thisUpdate: number
   nextUpdate: number
-  der: Uint8Array
+  octets: number
+  /** In pieces, so that nobody needs room for all of it in one place. */
+  der: readonly Uint8Array[]
   /** It has every revocation up to this `seq`; unknown for a list that was made elsewhere. */
   revocationSeq?: number
 }
@@ -28,7 +30,7 @@ export type CrlFacts = Required<Omit<CrlRow, 'der'>>
 
 type List = Pick<CrlRow, 'issuerId' | 'shard'>
 
-/** Octets of a part. */
+/** A part has at most so many octets. */
 const partSize = 512 * 1024
 /** Parts of a list without use that one transaction deletes. */
 const sweptAtOnce = 4
@@ -39,16 +41,14 @@ const keyOf = ({ issuerId, shard }: List): [string, number] => [issuerId, shard 
 /** Waits until nobody else changes what is the current list, or deletes parts, until the end of the transaction. Its number has been reserved before. */
 const takeTurn = (list: List): Steps<void> => lock('SELECT number FROM crl_number WHERE issuer_id = ? AND shard = ? FOR UPDATE', ...keyOf(list))
 
-const putPart = (crl: CrlRow, part: number): Steps<number> =>
-  change(
-    'INSERT INTO crl_part (issuer_id, shard, number, part, der) VALUES (?, ?, ?, ?, ?)',
-    ...keyOf(crl),
-    crl.number,
-    part,
-    crl.der.subarray(part * partSize, (part + 1) * partSize),
-  )
+const putPart = (crl: CrlRow, part: number, der: Uint8Array): Steps<number> =>
+  change('INSERT INTO crl_part (issuer_id, shard, number, part, der) VALUES (?, ?, ?, ?, ?)', ...keyOf(crl), crl.number, part, der)
 
-const partsOf = ({ der }: CrlRow): number => Math.ceil(der.length / partSize)
+/** The octets as they are stored: mostly as they were made. */
+function* partsOf({ der }: CrlRow): Generator<[part: number, octets: Uint8Array]> {
+  let part = 0
+  for (const piece of der) for (let from = 0; from < piece.length; from += partSize) yield [part++, piece.subarray(from, from + partSize)]
+}
 
 /** Makes a list the current one; false where one with the same number or a higher one is. */
 function* putCrl(crl: CrlRow): Steps<boolean> {
@@ -62,7 +62,7 @@ function* putCrl(crl: CrlRow): Steps<boolean> {
     crl.number,
     crl.thisUpdate,
     crl.nextUpdate,
-    crl.der.length,
+    crl.octets,
     crl.revocationSeq ?? 0,
   )
   return saved !== undefined
@@ -75,7 +75,7 @@ function* checkParts(crl: CrlRow): Steps<void> {
     ...keyOf(crl),
     crl.number,
   )
-  if (Number(found?.octets ?? 0) !== crl.der.length)
+  if (Number(found?.octets ?? 0) !== crl.octets)
     throw new IcaError('conflict', `Another process publishes the same CRL: number ${crl.number} is given up for a later one.`)
 }
 
@@ -109,6 +109,7 @@ const toFacts = (r: FactsRow): CrlFacts => ({
   number: BigInt(r.number),
   thisUpdate: r.this_update,
   nextUpdate: r.next_update,
+  octets: r.octets,
   revocationSeq: r.revocation_seq,
 })
 
@@ -139,20 +140,24 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
     read(() => row<FactsRow>(`${selectFacts} WHERE issuer_id = ? AND shard = ? AND number > ?`, ...keyOf(list), above))
 
   /** The octets of a list; null where its parts are not there (any more). */
-  const readParts = async (list: List, { number, octets }: FactsRow): Promise<Uint8Array | null> => {
-    const der = new Uint8Array(octets)
-    let end = 0
-    for (let part = 0; end < octets; part++) {
+  const readParts = async (list: List, { number, octets }: FactsRow): Promise<Uint8Array[] | null> => {
+    const parts: Uint8Array[] = []
+    for (let left = octets; left > 0; ) {
       const found = await read(() =>
-        row<{ der: Blob }>('SELECT der FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ? AND part = ?', ...keyOf(list), number, part),
+        row<{ der: Blob }>(
+          'SELECT der FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ? AND part = ?',
+          ...keyOf(list),
+          number,
+          parts.length,
+        ),
       )
-      const piece = found ? bytes(found.der) : new Uint8Array()
-      if (piece.length === 0 || piece.length > octets - end) return null
-      der.set(piece, end)
-      end += piece.length
+      const part = found ? bytes(found.der) : new Uint8Array()
+      if (part.length === 0 || part.length > left) return null
+      parts.push(part)
+      left -= part.length
       await nextTurn()
     }
-    return der
+    return parts
   }
 
   return {
@@ -178,8 +183,8 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
       // Before there is more: a disk may be full of what was given up.
       await sweep(crl, crl.number)
       try {
-        for (let part = 0; part < partsOf(crl); part++) {
-          await write(() => putPart(crl, part))
+        for (const [part, octets] of partsOf(crl)) {
+          await write(() => putPart(crl, part, octets))
           await nextTurn()
         }
         return await write(function* () {
@@ -210,7 +215,7 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
         )
         if (!(yield* putCrl(crl))) return false
         yield* change('DELETE FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ?', ...keyOf(crl), crl.number)
-        for (let part = 0; part < partsOf(crl); part++) yield* putPart(crl, part)
+        for (const [part, octets] of partsOf(crl)) yield* putPart(crl, part, octets)
         for (const entry of entries) yield* putRevocation(crl.issuerId, entry, unknown.notAfter, crl.thisUpdate)
         yield* record(audit)
         return true
@@ -226,8 +231,8 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
         const found = await readCurrent(list, above)
         if (!found) return null
         const der = await readParts(list, found)
-        const { number, thisUpdate, nextUpdate } = toFacts(found)
-        if (der) return { ...list, number, thisUpdate, nextUpdate, der }
+        const { number, thisUpdate, nextUpdate, octets } = toFacts(found)
+        if (der) return { ...list, number, thisUpdate, nextUpdate, octets, der }
         // It was replaced while it was read: once more, with what took its place.
         if (found.number === missed)
           throw new IcaError('serverInternal', `Parts of the CRL number ${number} of ${issuerId} are missing in the database.`)

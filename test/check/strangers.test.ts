@@ -9,13 +9,12 @@ import { judgeStaple } from '../../src/check/status.js'
 import { createStreamReader, StreamFault } from '../../src/check/xml-stream.js'
 import { IcaError } from '../../src/errors.js'
 import { encodeName, encodeTbs, signCertificate } from '../../src/pki/certificate.js'
-import { encodeCrl } from '../../src/pki/crl.js'
 import { nodeSigner } from '../../src/pki/keys.js'
 import { oids } from '../../src/pki/oids.js'
 import { readPeerCertificate } from '../../src/pki/peer-certificate.js'
 import { buildPath } from '../../src/pki/peer-path.js'
 import { readCrlStatus } from '../../src/pki/read-status.js'
-import { ecKey, mutate, rsaKey, serial } from '../pki/fixtures.js'
+import { ecKey, mutate, rsaKey, serial, wholeCrl } from '../pki/fixtures.js'
 import { day, good, identity, issuer, now, ocsp, revoked, rootDer, urlsAt } from './pki.js'
 import { header } from './server.js'
 
@@ -61,8 +60,8 @@ test('a spoilt OCSP answer is never a good one', async () => {
 test('a CRL is believed with its signature only', async () => {
   const facts = { issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: ['http://status.test/1.crl'] }
   const listed = [{ serial: leaf.serial, revokedAt: now - day, reason: 'superseded' as const }]
-  const empty = await encodeCrl({ ...facts, entries: [] })
-  const crl = await encodeCrl({ ...facts, entries: [listed] })
+  const empty = await wholeCrl({ ...facts, entries: [] })
+  const crl = await wholeCrl({ ...facts, entries: [listed] })
   assert.equal(readCrlStatus(empty, leaf, above).status, 'good')
   assert.deepEqual(readCrlStatus(crl, leaf, above), { status: 'revoked', revokedAt: now - day, thisUpdate: now - day, nextUpdate: now + day })
   assert.throws(() => readCrlStatus(crl, leaf, leaf), IcaError)

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { type CheckOptions, checkDomain } from '../../src/check/check.js'
 import { createCheckPorts } from '../../src/check/ports.js'
 import type { Report } from '../../src/check/report.js'
-import { encodeCrl } from '../../src/pki/crl.js'
+import { wholeCrl } from '../pki/fixtures.js'
 import { type DnsServer, startDnsServer } from '../support/dns-server.js'
 import { day, good, identity, intermediateDer, issuer, now, ocsp, rootDer, urlsAt } from './pki.js'
 import { type Behaviour, startServer } from './server.js'
@@ -17,7 +17,7 @@ export const domain = 'example.test'
 export const world = {} as { dns: DnsServer; base: string }
 /** What the status server says of whatever it is asked. */
 let answer: Uint8Array = new Uint8Array()
-const crl = await encodeCrl({ issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: [], entries: [] })
+const crl = await wholeCrl({ issuer, number: 1n, thisUpdate: now - day, nextUpdate: now + day, distributionPoints: [], entries: [] })
 
 const status = createServer((req, res) => {
   const bodies: [RegExp, Uint8Array][] = [

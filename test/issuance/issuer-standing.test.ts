@@ -26,7 +26,7 @@ const revokeIntermediate = async (): Promise<void> => {
   const rootId = issuerId(root.ski as Uint8Array)
   await app.store.upsertIssuer({ id: rootId, kind: 'root', der: root.der })
   const now = app.clock.now()
-  const crl = { issuerId: rootId, shard: null, number: 1n, thisUpdate: now, nextUpdate: now + day, der: new Uint8Array(1) }
+  const crl = { issuerId: rootId, shard: null, number: 1n, thisUpdate: now, nextUpdate: now + day, octets: 1, der: [new Uint8Array(1)] }
   const { serial } = readCertificate(app.ica.issuer.certificate)
   const audit = { at: now, actor: 'operator:test', action: 'crl.imported', subject: `crl:${rootId}`, detail: {} }
   await app.store.importCrl(crl, [{ serial, revokedAt: now, reason: 'cACompromise' }], { notAfter: root.notAfter }, audit)

@@ -5,9 +5,10 @@ import * as asn1js from 'asn1js'
 import * as pkijs from 'pkijs'
 import { type RevocationReason, revocationReasons } from '../../src/model.js'
 import { type CrlEntry, type CrlFacts, encodeCrl } from '../../src/pki/crl.js'
+import { concat } from '../../src/pki/der.js'
 import { contents, readBitString, readElement, readWhole } from '../../src/pki/der-read.js'
 import { oids } from '../../src/pki/oids.js'
-import { day, ecKey, makeCa, now, rsaKey, serial } from './fixtures.js'
+import { day, ecKey, makeCa, now, rsaKey, serial, wholeCrl } from './fixtures.js'
 
 const { issuer } = await makeCa()
 
@@ -43,7 +44,7 @@ const entry = (change: Partial<CrlEntry> = {}): CrlEntry => ({ serial: serial(),
 
 describe('encodeCrl', () => {
   it('writes an empty list without revokedCertificates (RFC 5280 §5.1.2.6)', async () => {
-    const der = await encodeCrl(facts())
+    const der = await wholeCrl(facts())
     const crl = read(der)
     assert.equal(crl.version, 1)
     assert.equal(crl.thisUpdate.value.getTime(), now)
@@ -63,7 +64,7 @@ describe('encodeCrl', () => {
   it('lists each certificate with time and reason, and leaves out the unspecified one (§5.3.1)', async () => {
     const reasons = Object.keys(revocationReasons) as RevocationReason[]
     const entries = reasons.map((reason, i) => entry({ reason, revokedAt: now - i * day }))
-    const der = await encodeCrl(facts({ entries: [entries.slice(0, 3), [], entries.slice(3)] }))
+    const der = await wholeCrl(facts({ entries: [entries.slice(0, 3), [], entries.slice(3)] }))
     const crl = read(der)
     assert.deepEqual(
       crl.revokedCertificates?.map(({ userCertificate, revocationDate, crlEntryExtensions }) => [
@@ -82,7 +83,7 @@ describe('encodeCrl', () => {
 
   it('names a shard in a critical issuing distribution point (§5.2.5)', async () => {
     const uris = ['http://ca.example.net/crl/0123456789abcdef/17.crl', 'http://old.example.net/crl/0123456789abcdef/17.crl']
-    const extension = extensionOf(read(await encodeCrl(facts({ distributionPoints: uris }))), oids.issuingDistributionPoint)
+    const extension = extensionOf(read(await wholeCrl(facts({ distributionPoints: uris }))), oids.issuingDistributionPoint)
     assert.equal(extension?.critical, true)
     const point = extension.parsedValue as pkijs.IssuingDistributionPoint
     assert.deepEqual(
@@ -96,7 +97,7 @@ describe('encodeCrl', () => {
   })
 
   it('carries the key identifier of the issuer’s certificate', async () => {
-    const octets = extensionOf(read(await encodeCrl(facts())), oids.authorityKeyIdentifier)?.extnValue.valueBlock.valueHexView as Uint8Array
+    const octets = extensionOf(read(await wholeCrl(facts())), oids.authorityKeyIdentifier)?.extnValue.valueBlock.valueHexView as Uint8Array
     const keyIdentifier = readElement(octets, readWhole(octets, 100).body)
     assert.deepEqual([keyIdentifier.tag, ...contents(keyIdentifier)], [0x80, ...issuer.ski])
   })
@@ -104,18 +105,18 @@ describe('encodeCrl', () => {
   it('writes serials as positive integers of minimal length', async () => {
     const serials = { '01': '01', '00ff': '00ff', ff: '00ff', '0000017f': '017f', '00': '00', [`7f${'00'.repeat(19)}`]: `7f${'00'.repeat(19)}` }
     for (const [serial, octets] of Object.entries(serials)) {
-      const [revoked] = read(await encodeCrl(facts({ entries: [[entry({ serial })]] }))).revokedCertificates ?? []
+      const [revoked] = read(await wholeCrl(facts({ entries: [[entry({ serial })]] }))).revokedCertificates ?? []
       assert.equal(Buffer.from(revoked?.userCertificate.valueBlock.valueHexView ?? []).toString('hex'), octets)
     }
     for (const serial of ['', 'a', 'abc', 'AB', 'zz', '-1', 'ab cd', '4é', '01'.repeat(21), 'ff'.repeat(21)]) {
-      await assert.rejects(encodeCrl(facts({ entries: [[entry({ serial })]] })), RangeError, serial)
+      await assert.rejects(wholeCrl(facts({ entries: [[entry({ serial })]] })), RangeError, serial)
     }
   })
 
   it('writes GeneralizedTime from 2050 on (§5.1.2.4)', async () => {
     const thisUpdate = Date.UTC(2050, 0, 1)
     const crl = read(
-      await encodeCrl(
+      await wholeCrl(
         facts({ thisUpdate, nextUpdate: thisUpdate + day, entries: [[entry({ revokedAt: thisUpdate - 1000 })], [entry({ revokedAt: thisUpdate })]] }),
       ),
     )
@@ -126,15 +127,24 @@ describe('encodeCrl', () => {
     )
   })
 
-  it('stays right through every growth of its buffer, with streamed entries', async () => {
-    for (const count of [3, 300, 400, 1500, 25_000]) {
+  it('is right in however many pieces, with streamed entries', async () => {
+    for (const [count, several] of [
+      [3, 1],
+      [300, 2],
+      [400, 2],
+      [1500, 3],
+      [60_000, 10],
+    ] as const) {
       const entries = Array.from({ length: count }, (_, i) =>
         entry({ serial: `40${randomBytes(14).toString('hex')}${(i % 256).toString(16).padStart(2, '0')}`, reason: 'superseded' }),
       )
       const stream = async function* () {
         for (let i = 0; i < count; i += 700) yield entries.slice(i, i + 700)
       }
-      const der = await encodeCrl(facts({ entries: stream() }))
+      const pieces = await encodeCrl(facts({ entries: stream() }))
+      assert.ok(pieces.every(({ length }) => length > 0 && length <= 512 * 1024))
+      assert.equal(pieces.length, several)
+      const der = concat(...pieces)
       assert.ok(isSigned(der, issuer.certificate))
       if (count > 2000) continue
       const revoked = read(der).revokedCertificates ?? []
@@ -149,7 +159,7 @@ describe('encodeCrl', () => {
     for (const key of [ecKey('P-384'), rsaKey()]) {
       const { issuer: other } = await makeCa(ecKey(), key)
       const digest = other.publicKey.kind === 'P-384' ? 'sha384' : 'sha256'
-      assert.ok(isSigned(await encodeCrl(facts({ issuer: other, entries: [[entry()]] })), other.certificate, digest))
+      assert.ok(isSigned(await wholeCrl(facts({ issuer: other, entries: [[entry()]] })), other.certificate, digest))
     }
   })
 
@@ -166,15 +176,21 @@ describe('encodeCrl', () => {
       sign: async () => new Uint8Array(signing.sign(key)),
     })
     const entries = [Array.from({ length: 60_000 }, () => entry())]
-    const der = await encodeCrl(facts({ issuer: { ...other, signer: { ...other.signer, begin } }, entries }))
+    const der = await wholeCrl(facts({ issuer: { ...other, signer: { ...other.signer, begin } }, entries }))
     assert.ok(isSigned(der, other.certificate))
     assert.ok(parts > 1)
+  })
+
+  it('signs a long list with a key that needs all at once', async () => {
+    const { begin: _, ...signer } = issuer.signer
+    const entries = [Array.from({ length: 60_000 }, () => entry())]
+    assert.ok(isSigned(await wholeCrl(facts({ issuer: { ...issuer, signer }, entries })), issuer.certificate))
   })
 
   it('lets others run meanwhile', async () => {
     let turns = 0
     const timer = setInterval(() => turns++, 0)
-    await encodeCrl(facts({ entries: [Array.from({ length: 50_000 }, () => entry())] }))
+    await wholeCrl(facts({ entries: [Array.from({ length: 50_000 }, () => entry())] }))
     clearInterval(timer)
     assert.ok(turns >= 3, `${turns} turns`)
   })
@@ -184,6 +200,6 @@ describe('encodeCrl', () => {
       yield [entry()]
       throw new Error('the database is away')
     }
-    await assert.rejects(encodeCrl(facts({ entries: broken() })), /away/)
+    await assert.rejects(wholeCrl(facts({ entries: broken() })), /away/)
   })
 })

@@ -1,7 +1,8 @@
 /** A small CA for the tests of pki/, all of it made by the code under test from fresh keys. */
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
 import { type Issuer, issueLeaf, type LeafFacts, newSerial, type StatusUrls } from '../../src/pki/certificate.js'
-import { implicitConstructed, integer, oid, sequence, setOf } from '../../src/pki/der.js'
+import { type CrlFacts, encodeCrl } from '../../src/pki/crl.js'
+import { concat, implicitConstructed, integer, oid, sequence, setOf } from '../../src/pki/der.js'
 import { extension, signedSequence } from '../../src/pki/extensions.js'
 import { makeIntermediate, makeRoot } from '../../src/pki/hierarchy.js'
 import { readIssuer } from '../../src/pki/issuer.js'
@@ -23,6 +24,9 @@ export const urls: StatusUrls = {
   crl: 'http://ca.example.net/crl/0123456789abcdef/17.crl',
   cps: 'https://ca.example.net/cps',
 }
+
+/** A CRL in one piece. */
+export const wholeCrl = async (facts: CrlFacts): Promise<Uint8Array> => concat(...(await encodeCrl(facts)))
 
 export const serial = (): string => newSerial(randomBytes)
 

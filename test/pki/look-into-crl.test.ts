@@ -4,16 +4,16 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { IcaError } from '../../src/errors.js'
 import { encodeName, newSerial } from '../../src/pki/certificate.js'
-import { encodeCrl } from '../../src/pki/crl.js'
 import { nodeSigner } from '../../src/pki/keys.js'
 import { lookIntoCrl } from '../../src/pki/look-into-crl.js'
 import { oids } from '../../src/pki/oids.js'
+import { wholeCrl } from './fixtures.js'
 
 const signer = nodeSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 const issuer = { subject: encodeName([[oids.commonName, 'Test']]), ski: new Uint8Array(randomBytes(20)), signer }
 const thisUpdate = 1_767_225_600_000
 const crlOf = (serials: string[], number = 7n, revokedAt = thisUpdate) =>
-  encodeCrl({
+  wholeCrl({
     issuer,
     number,
     thisUpdate,

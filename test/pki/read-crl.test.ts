@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encodeName } from '../../src/pki/certificate.js'
-import { encodeCrl } from '../../src/pki/crl.js'
 import { intermediateRequest, subjectName } from '../../src/pki/hierarchy.js'
 import { readIntermediateRequest } from '../../src/pki/intermediate-request.js'
 import { nodeSigner } from '../../src/pki/keys.js'
 import { pemEncode } from '../../src/pki/pem.js'
 import { readCrl } from '../../src/pki/read-crl.js'
-import { day, ecKey, makeCa, makeRequest, now } from './fixtures.js'
+import { day, ecKey, makeCa, makeRequest, now, wholeCrl } from './fixtures.js'
 
 const { root, issuer } = await makeCa()
 const entries = [
@@ -16,26 +15,26 @@ const entries = [
   { serial: '0a', revokedAt: now - 2 * day, reason: 'unspecified' as const },
 ]
 const facts = { issuer: root, number: 300n, thisUpdate: now, nextUpdate: now + 90 * day, distributionPoints: [], entries: [entries] }
-const der = await encodeCrl(facts)
+const der = await wholeCrl(facts)
 
 test('a CRL is read back as it was made, from DER and PEM', async () => {
   const read = await readCrl(der, root.certificate, now)
   assert.deepEqual([read.number, read.thisUpdate, read.nextUpdate], [300n, now, now + 90 * day])
   assert.deepEqual(read.entries, entries)
   assert.deepEqual(await readCrl(Buffer.from(pemEncode('X509 CRL', der)), root.certificate, now), read)
-  const empty = await encodeCrl({ ...facts, entries: [] })
+  const empty = await wholeCrl({ ...facts, entries: [] })
   assert.deepEqual((await readCrl(empty, root.certificate, now)).entries, [])
 })
 
 test('what is not the root’s, not complete, not of now or not intact is refused in words', async () => {
   const refused = (bytes: Uint8Array, what: RegExp, at = now) =>
     assert.rejects(readCrl(bytes, root.certificate, at), { code: 'malformed', message: what })
-  await refused(await encodeCrl({ ...facts, issuer }), /issued by "CN=Test ICA"/)
-  await refused(await encodeCrl({ ...facts, issuer: { ...issuer, subject: root.subject } }), /signature was not made with the key of "Test Root"/)
+  await refused(await wholeCrl({ ...facts, issuer }), /issued by "CN=Test ICA"/)
+  await refused(await wholeCrl({ ...facts, issuer: { ...issuer, subject: root.subject } }), /signature was not made with the key of "Test Root"/)
   const broken = Uint8Array.from(der)
   broken[60] = (broken[60] as number) ^ 1
   await refused(broken, /./)
-  await refused(await encodeCrl({ ...facts, distributionPoints: ['http://x.test/1.crl'] }), /not the complete list.*2\.5\.29\.28/)
+  await refused(await wholeCrl({ ...facts, distributionPoints: ['http://x.test/1.crl'] }), /not the complete list.*2\.5\.29\.28/)
   await refused(der, /ran out/, now + 90 * day)
   await refused(der, /from the future/, now - day)
   await refused(new Uint8Array([0x30, 3, 1, 2, 3]), /no CRL/)

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createCrlPublisher } from '../../src/issuance/crls.js'
 import { newSerial } from '../../src/pki/certificate.js'
+import { concat } from '../../src/pki/der.js'
 import { makeRoot } from '../../src/pki/hierarchy.js'
 import { nodeSigner, type Signer } from '../../src/pki/keys.js'
 import { pemEncode } from '../../src/pki/pem.js'
@@ -153,8 +154,8 @@ for (const { engine } of testDatabases()) {
       const judge = openssl(der)
       const isWhole = async (): Promise<bigint> => {
         const crl = await store.currentCrl(id, null)
-        assert.ok(crl && crl.der.length > 60_000 * 40)
-        assert.match(judge.verify(crl.der), /verify OK/)
+        assert.ok(crl && crl.octets > 60_000 * 40)
+        assert.match(judge.verify(concat(...crl.der)), /verify OK/)
         return crl.number
       }
       let left = 0

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { after, describe, it } from 'node:test'
@@ -10,6 +11,7 @@ import { encodeCertId } from '../../src/pki/ocsp-certid.js'
 import { encodeOcspRequest } from '../../src/pki/ocsp-request.js'
 import { createCrlShelf } from '../../src/status/crl-shelf.js'
 import { createStatusHandler } from '../../src/status/handler.js'
+import { wholeBody } from '../../src/status/http.js'
 import { createOcspService } from '../../src/status/ocsp.js'
 import { decodeOcspPath } from '../../src/status/ocsp-http.js'
 import { day, hour, second, start, testClock, testHierarchy, testLog, testResponders, testStore } from './fixture.js'
@@ -245,14 +247,66 @@ describe('CRLs', () => {
     }
   })
 
-  it('that are long are compressed soon after', async () => {
-    const der = new Uint8Array(100_000)
-    const row = { issuerId: 'aaaaaaaaaaaaaaaa', shard: null, number: 1n, thisUpdate: at, nextUpdate: at + day, der }
+  it('that are long are kept packed, and served in both forms all the same', async () => {
+    const der = Array.from({ length: 8 }, () => new Uint8Array(Buffer.concat([randomBytes(200_000), Buffer.alloc(200_000)])))
+    const octets = Buffer.concat(der)
+    const row = { issuerId: 'aaaaaaaaaaaaaaaa', shard: null, number: 1n, thisUpdate: at, nextUpdate: at + day, octets: octets.length, der }
     await store.saveCrl(row, { ...store.audits[0] } as never)
-    const get = () => ask('GET', '/crl/aaaaaaaaaaaaaaaa.crl', { 'Accept-Encoding': 'gzip' })
-    assert.equal((await get()).body.length, 100_000)
-    await sleep(100)
-    assert.ok((await get()).body.length < 1000)
+    const path = '/crl/aaaaaaaaaaaaaaaa.crl'
+    const [packed, plain, ...others] = await Promise.all([
+      ask('GET', path, { 'Accept-Encoding': 'gzip' }),
+      ...Array.from({ length: 5 }, () => ask('GET', path)),
+    ])
+    assert.equal(gunzipSync((packed as Reply).body).compare(octets), 0)
+    assert.ok((packed as Reply).body.length < 0.6 * octets.length)
+    for (const { status, headers, body } of [plain as Reply, ...others]) {
+      assert.deepEqual([status, headers['content-encoding'], headers['content-length']], [200, undefined, String(octets.length)])
+      assert.equal(body.compare(octets), 0)
+    }
+    const head = await ask('HEAD', path)
+    assert.deepEqual([head.headers['content-length'], head.headers.etag, head.body.length], [String(octets.length), plain?.headers.etag, 0])
+    assert.equal((await ask('GET', path, { 'If-None-Match': plain?.headers.etag })).status, 304)
+    const kept = await crls.get(row.issuerId, null)
+    assert.ok(kept)
+    assert.equal(kept.body, null)
+    assert.equal(Buffer.compare(await wholeBody(kept), octets), 0)
+  })
+
+  it('that are long are unpacked no further than they are taken, and not at all for who has gone', async () => {
+    const before = process.memoryUsage().arrayBuffers
+    const sockets = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const socket = connect(port, '127.0.0.1', () => socket.write('GET /crl/aaaaaaaaaaaaaaaa.crl HTTP/1.1\r\nHost: status.test\r\n\r\n'))
+        await once(socket, 'readable')
+        return socket
+      }),
+    )
+    await sleep(200)
+    const held = process.memoryUsage().arrayBuffers - before
+    for (const socket of sockets) socket.destroy()
+    assert.ok(held < 20 * 1_000_000, `${held} octets for twenty of 3,200,000 that nobody takes`)
+    assert.equal((await ask('GET', '/crl/aaaaaaaaaaaaaaaa.crl')).body.length, 3_200_000)
+  })
+
+  it('that are long and published here are taken up where somebody asks for them, without reading them again', async () => {
+    const path = '/crl/bbbbbbbbbbbbbbbb/2.crl'
+    const list = (number: bigint) => ({
+      ...{ issuerId: 'bbbbbbbbbbbbbbbb', shard: 2, number, thisUpdate: at, nextUpdate: at + day, octets: 3_200_000 },
+      der: Array.from({ length: 8 }, () => new Uint8Array(randomBytes(400_000))),
+    })
+    const [unasked, asked] = [list(1n), list(2n)]
+    await store.saveCrl(unasked, { ...store.audits[0] } as never)
+    crls.put(unasked)
+    const before = store.calls.currentCrl
+    assert.equal((await ask('GET', path)).body.compare(Buffer.concat(unasked.der)), 0)
+    assert.equal(store.calls.currentCrl, before + 1)
+
+    crls.put(asked)
+    while ((await ask('HEAD', path)).headers.etag?.includes('-2-1-')) await sleep(5)
+    assert.equal((await ask('GET', path)).body.compare(Buffer.concat(asked.der)), 0)
+    crls.put(unasked)
+    assert.equal((await ask('GET', path)).body.compare(Buffer.concat(asked.der)), 0)
+    assert.equal(store.calls.currentCrl, before + 1)
   })
 
   it('of another process appear within seconds', async () => {

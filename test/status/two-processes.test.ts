@@ -13,6 +13,7 @@ import { encodeCertId } from '../../src/pki/ocsp-certid.js'
 import { encodeOcspRequest } from '../../src/pki/ocsp-request.js'
 import { readCertificate } from '../../src/pki/read-certificate.js'
 import { createCrlShelf } from '../../src/status/crl-shelf.js'
+import { wholeBody } from '../../src/status/http.js'
 import { createOcspService } from '../../src/status/ocsp.js'
 import { createRevocationFeed } from '../../src/status/revocation-feed.js'
 import { openStore } from '../../src/store/store.js'
@@ -86,7 +87,7 @@ const says = async (serial: string): Promise<string> => (await ocsp.answer(encod
 const listed = async (shard: number | null): Promise<string[]> => {
   const crl = await shelf.get(intermediate.id, shard)
   assert.ok(crl)
-  const { revokedCertificates = [] } = pkijs.CertificateRevocationList.fromBER(crl.body.slice().buffer)
+  const { revokedCertificates = [] } = pkijs.CertificateRevocationList.fromBER((await wholeBody(crl)).slice().buffer)
   return revokedCertificates.map(({ userCertificate }) => Buffer.from(userCertificate.valueBlock.valueHexView).toString('hex').replace(/^00/, ''))
 }
 

@@ -183,7 +183,15 @@ onEachEngine('CRLs', (_, store) => {
   })
 
   test('a CRL gives way only to a higher number', async () => {
-    const crl = (number: bigint) => ({ issuerId, shard: 4, number, thisUpdate: now, nextUpdate: now + day, der: new Uint8Array([Number(number)]) })
+    const crl = (number: bigint) => ({
+      issuerId,
+      shard: 4,
+      number,
+      thisUpdate: now,
+      nextUpdate: now + day,
+      octets: 1,
+      der: [new Uint8Array([Number(number)])],
+    })
     assert.equal(await store().currentCrl(issuerId, 4), null)
     assert.equal(await store().saveCrl(crl(5n), auditEntry()), true)
     assert.equal(await store().saveCrl(crl(4n), auditEntry()), false)

@@ -81,7 +81,15 @@ for (const database of testDatabases()) {
     await (await database.open()).close()
     const reader = await openStore({ url: role?.url ?? database.url, log: silent, readOnly: true })
     for (const { shard, number, der } of lists)
-      assert.deepEqual(await reader.currentCrl(issuerId, shard), { issuerId, shard, number, thisUpdate: now, nextUpdate: now + day, der })
+      assert.deepEqual(await reader.currentCrl(issuerId, shard), {
+        issuerId,
+        shard,
+        number,
+        thisUpdate: now,
+        nextUpdate: now + day,
+        octets: der.length,
+        der: [der],
+      })
     assert.deepEqual(
       (await reader.crlFacts()).map(({ revocationSeq }) => revocationSeq),
       [5, 5],
@@ -89,7 +97,7 @@ for (const database of testDatabases()) {
     await reader.close()
     // The next one takes its place like any other.
     const store = await database.open()
-    const next = { issuerId, shard: null, number: 8n, thisUpdate: now, nextUpdate: now + day, der: new Uint8Array([8]) }
+    const next = { issuerId, shard: null, number: 8n, thisUpdate: now, nextUpdate: now + day, octets: 1, der: [new Uint8Array([8])] }
     assert.equal(await store.saveCrl(next, auditEntry()), true)
     assert.deepEqual(await store.currentCrl(issuerId, null), next)
     await store.close()

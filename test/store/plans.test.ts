@@ -117,7 +117,7 @@ describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
     await store.revokedSince(0, 5)
     for (const shard of [null, 0]) for await (const _ of store.revokedEntries(issuerId, shard, now));
     await store.saveCrl(
-      { issuerId, shard: null, number: await store.nextCrlNumber(issuerId, null), thisUpdate: now, nextUpdate: now, der },
+      { issuerId, shard: null, number: await store.nextCrlNumber(issuerId, null), thisUpdate: now, nextUpdate: now, octets: der.length, der: [der] },
       auditEntry(),
     )
     await store.currentCrl(issuerId, null)

@@ -101,7 +101,8 @@ onEachEngine('revoking', (_, store) => {
       number,
       thisUpdate: now,
       nextUpdate: now + day,
-      der: new Uint8Array([Number(number)]),
+      octets: 1,
+      der: [new Uint8Array([Number(number)])],
     })
     const entries = [known, unknown].map((serial) => ({ serial, revokedAt: now - day, reason: 'cACompromise' as const }))
     const before = await store().lastRevocation()
