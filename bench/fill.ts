@@ -5,10 +5,11 @@ import { defaultRetention } from '../src/issuance/maintenance.js'
 export const DAY_MS = 86_400_000
 /** Of a certificate for 90 days: how long its order is kept. */
 const KEPT_MS = 90 * DAY_MS + defaultRetention.fulfilledOrdersMs
-const BATCH = 20_000
+/** Many rows a transaction, so that each page of an index with random keys is written a few times and not a thousand. */
+const BATCH = 100_000
 
-/** What one certificate leaves behind, for a batch of them in a temporary table. An account has 20 of them. */
-const statementsFor = (issuerId: string) => [
+/** What one certificate leaves behind at `now`, for a batch of them in a temporary table. An account has 20 of them. */
+const statementsFor = (issuerId: string, now: number) => [
   `INSERT INTO account SELECT 'account' || (i / 20), '{"kty":"EC","crv":"P-256","x":"' || hex(randomblob(22)) || '","y":"' || hex(randomblob(22)) || '"}', 'thumbprint' || (i / 20),
      'valid', '["mailto:admin@example.org"]', t, t, NULL, NULL, NULL, NULL FROM batch WHERE i % 20 = 0`,
   `INSERT INTO "authorization" SELECT id || 'z', 'account' || (i / 20), 'dns', name, 0, t, t + 30 * ${DAY_MS}, NULL FROM batch`,
@@ -24,7 +25,7 @@ const statementsFor = (issuerId: string) => [
   `INSERT INTO certificate_name SELECT serial, 'SRVName', '_xmpp-server.' || name FROM batch`,
   `INSERT INTO certificate_domain SELECT name, t, serial, 1 FROM batch`,
   `INSERT INTO rate_limit SELECT 'certificatesPerExactSet:' || hex(randomblob(22)), 1, t, t + 400 * ${DAY_MS} FROM batch`,
-  `INSERT INTO rate_limit SELECT 'certificatesPerDomain:' || name, 1, t, t + 7 * ${DAY_MS} FROM batch`,
+  `INSERT INTO rate_limit SELECT 'certificatesPerDomain:' || name, 1, t, t + 7 * ${DAY_MS} FROM batch WHERE t > ${now} - 7 * ${DAY_MS}`,
   ...['order.created', 'challenge.accepted', 'challenge.validated', 'order.claimed', 'certificate.issued'].map(
     (action) =>
       `INSERT INTO audit (at, actor, action, subject, detail) SELECT t, 'account:' || (i / 20), '${action}', 'order:' || id, '{"identifiers":["' || name || '"]}' FROM batch`,
@@ -33,13 +34,14 @@ const statementsFor = (issuerId: string) => [
 
 /**
  * Puts in what `count` certificates leave behind in a CA that is maintained: as old as the oldest orders that are kept, and one day more. Past what the program does:
- * in bulk, and not durable until the end. The CA is the one that the file has; no other process may use it.
+ * in bulk, and with nothing that a crash could be undone by. The CA is the one that the file has; no other process may use it.
  */
 export const fill = (file: string, count: number, now: number): void => {
   const db = new Database(file)
-  for (const pragma of ['synchronous = OFF', 'cache_size = -262144', 'temp_store = MEMORY']) db.exec(`PRAGMA ${pragma}`)
+  for (const pragma of ['journal_mode = OFF', 'locking_mode = EXCLUSIVE', 'synchronous = OFF', 'cache_size = -1048576', 'temp_store = MEMORY'])
+    db.prepare(`PRAGMA ${pragma}`).all()
   const issuer = db.prepare(`SELECT id FROM issuer WHERE kind = 'intermediate'`).get() as { id: string }
-  const statements = statementsFor(issuer.id)
+  const statements = statementsFor(issuer.id, now)
   const oldest = now - KEPT_MS - DAY_MS
   db.exec('CREATE TEMP TABLE batch (i INTEGER PRIMARY KEY, t INTEGER, id TEXT, serial TEXT, name TEXT)')
   for (let begin = 0; begin < count; begin += BATCH) {
@@ -52,6 +54,6 @@ export const fill = (file: string, count: number, now: number): void => {
     for (const statement of statements) db.exec(statement)
     db.exec('COMMIT')
   }
-  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  db.prepare('PRAGMA journal_mode = WAL').all()
   db.close()
 }

@@ -5,7 +5,7 @@
  *
  *     npm run bench:million -- [--steps 1000,1000000] [--clients 1,32] [--rounds 3] [--seconds 5]
  *
- * Needs Debian's pebble (for its DNS server) and about 3 GB in the repository's own folder: a temporary folder may be memory, where a sync costs nothing.
+ * Needs Debian's pebble (for its DNS server) and about 5 GB in the repository's own folder: a temporary folder may be memory, where a sync costs nothing.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -65,6 +65,8 @@ const load = async ({ directory, ca, pid }: Running, clients: string, seconds: s
   return JSON.parse(stdout) as Figures
 }
 
+const many = (clients: string): string => (clients === '1' ? 'one client' : `${clients} clients`)
+
 /** The rates and the CPU time of an order, of each CA in turns. */
 const measureOrders = async (cas: Ca[], servers: Running[], txt: string): Promise<void> => {
   for (const server of servers) await load(server, options.clients.split(',').at(-1) as string, options.seconds, txt) // Not counted: Node compiles what is hot.
@@ -75,11 +77,11 @@ const measureOrders = async (cas: Ca[], servers: Running[], txt: string): Promis
     for (const [i, { rows }] of cas.entries()) {
       const of = (key: 'perSecond' | 'p50' | 'p99' | 'serverCpuMs') => median((found[i] as Figures[]).map((figures) => figures[key]))
       rows.push(
-        [`${clients} clients: orders/s`, of('perSecond')],
-        [`${clients} clients: median of an order, ms`, of('p50')],
-        [`${clients} clients: 99 of 100 orders, ms`, of('p99')],
+        [`${many(clients)}: orders/s`, of('perSecond')],
+        [`${many(clients)}: median of an order, ms`, of('p50')],
+        [`${many(clients)}: 99 of 100 orders, ms`, of('p99')],
       )
-      rows.push([`${clients} clients: server CPU of an order, ms`, of('serverCpuMs')])
+      rows.push([`${many(clients)}: server CPU of an order, ms`, of('serverCpuMs')])
     }
   }
 }
@@ -103,7 +105,7 @@ const measureStore = async ({ certificates, file, rows }: Ca): Promise<void> => 
   rows.push(['certificates read/s', await perSecond(5000, () => store.certificateBySerial(some().serial))])
   rows.push(['pages of a domain/s', await perSecond(2000, () => store.certificatesBelow(domain(), null, 51))])
   rows.push(['totals, ms', await timed(() => store.countTotals(Date.now()))])
-  let pruned = { orders: 0, authorizations: 0 }
+  let pruned = { orders: 0, authorizations: 0, limits: 0 }
   const ms = await timed(async () => {
     pruned = await createMaintenance(store, silent)(Date.now())
   })
@@ -111,12 +113,15 @@ const measureStore = async ({ certificates, file, rows }: Ca): Promise<void> => 
     ['one round of the clean-up, s', ms / 1000],
     ['orders pruned in it', pruned.orders],
     ['authorizations pruned in it', pruned.authorizations],
+    ['limits forgotten in it', pruned.limits],
   )
   await store.close()
   rows.push(['megabytes', statSync(file).size / 1e6])
 }
 
-const show = (value: number): string => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2))
+/** Counts as they are, measures in three figures or so. */
+const show = (value: number): string =>
+  Number.isInteger(value) ? value.toLocaleString('en') : value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2)
 const table = (cas: Ca[]): string => {
   const head = ['certificates in the database', ...cas.map(({ certificates }) => certificates.toLocaleString('en'))]
   const lines = (cas[0] as Ca).rows.map(([name], i) => [name, ...cas.map(({ rows }) => show(rows[i]?.[1] ?? Number.NaN))])
@@ -140,6 +145,7 @@ try {
     await (await start(ca.folder)).stop() // It makes the CA.
     const ms = await timed(async () => fill(ca.file, ca.certificates, Date.now()))
     console.error(`${ca.certificates} certificates, filled in ${(ms / 1000).toFixed(0)} s`)
+    await run('sync') // What was filled in goes to the disk before anything is measured.
     const began = performance.now()
     const server = await start(ca.folder)
     ca.rows.push(['start until it answers, s', (performance.now() - began) / 1000])
