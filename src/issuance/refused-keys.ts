@@ -15,7 +15,8 @@ export const refusalOf = async (
   keyId: string,
   modulus: Uint8Array | null,
 ): Promise<string | null> => {
-  if (ica.isOwnKey(keyId) || (await ica.store.isServiceKey(keyId))) return 'belongs to this CA'
+  const [isServiceKey, isBlocked] = await Promise.all([ica.store.isServiceKey(keyId), ica.store.isKeyBlocked(keyId)])
+  if (ica.isOwnKey(keyId) || isServiceKey) return 'belongs to this CA'
   if (modulus && ica.weakKeys.has(modulus)) return 'is one of those that anybody can make again (CVE-2008-0166: Debian’s OpenSSL of 2006 to 2008)'
-  return (await ica.store.isKeyBlocked(keyId)) ? 'is blocked because it was compromised' : null
+  return isBlocked ? 'is blocked because it was compromised' : null
 }

@@ -3,7 +3,7 @@ import type { Account, AuditEntry, PublicJwk } from '../model.js'
 import { bindExternalAccount } from './external-accounts.js'
 import { type Charge, spend } from './limits.js'
 import { type AccountRow, record, selectAccount, toAccount } from './rows.js'
-import { change, type Runner, row, rows, type Steps, type Value } from './sql.js'
+import { change, ifDone, must, notDone, type Runner, row, rows, type Steps, type Value } from './sql.js'
 
 const selectBy = { id: `${selectAccount} WHERE a.id = ?`, thumbprint: `${selectAccount} WHERE a.thumbprint = ?` }
 
@@ -12,21 +12,31 @@ function* findAccount(column: keyof typeof selectBy, value: string): Steps<Accou
   return found ? toAccount(found) : null
 }
 
+const insertNonce = 'INSERT INTO used_nonce (id, expires_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING'
+
 function* spendNonce(id: Uint8Array, expiresAt: number): Steps<boolean> {
-  return (yield* change('INSERT INTO used_nonce (id, expires_at) VALUES (?, ?) ON CONFLICT (id) DO NOTHING', id, expiresAt)) === 1
+  return (yield* change(insertNonce, id, expiresAt)) === 1
 }
 
-export const accountStore = ({ read, readAccount, write, writeOne }: Runner) => ({
+/** {@link spendNonce} and {@link findAccount} in one statement, which SQLite does not have. */
+const spendAndFind = `WITH fresh AS (${insertNonce} RETURNING 1)
+  SELECT (SELECT count(*) FROM fresh) AS fresh, a.* FROM (SELECT 1) one LEFT JOIN (${selectBy.id}) a ON TRUE`
+
+export const accountStore = ({ engine, read, readAccount, write, writeOne, writeTogether }: Runner) => ({
   /**
    * Records that a nonce was used (RFC 8555 §6.5). False where it was used before. `id` is the nonce's raw bytes; it is kept until `expiresAt` and a
    * {@link pruneNonces}.
    */
-  useNonce: (id: Uint8Array, expiresAt: number): Promise<boolean> => writeOne(() => spendNonce(id, expiresAt)),
+  useNonce: (id: Uint8Array, expiresAt: number): Promise<boolean> => writeTogether(() => spendNonce(id, expiresAt)),
 
   /** {@link useNonce} and {@link accountById} in one go: one commit and one round trip less for a request that needs both. */
   authenticate: (nonceId: Uint8Array, expiresAt: number, accountId: string): Promise<{ fresh: boolean; account: Account | null }> =>
-    writeOne(function* () {
-      return { fresh: yield* spendNonce(nonceId, expiresAt), account: yield* findAccount('id', accountId) }
+    writeTogether(function* () {
+      if (engine === 'sqlite') return { fresh: yield* spendNonce(nonceId, expiresAt), account: yield* findAccount('id', accountId) }
+      const found = (yield* row<{ fresh: number } & (AccountRow | { a_id: null })>(spendAndFind, nonceId, expiresAt, accountId)) as AccountRow & {
+        fresh: number
+      }
+      return { fresh: found.fresh === 1, account: found.a_id === null ? null : toAccount(found) }
     }),
 
   /** Forgets the nonces that expired before `now`, a thousand a transaction so that nobody waits long. Gives their number. */
@@ -84,28 +94,31 @@ export const accountStore = ({ read, readAccount, write, writeOne }: Runner) => 
 
   /** Sets the contact, the time of agreement, or both; only while the account is valid. False otherwise. */
   updateAccount: (id: string, update: { contact?: string[]; termsAgreedAt?: number }, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const contact: Value = update.contact === undefined ? null : JSON.stringify(update.contact)
-      const updated = yield* change(
-        `UPDATE account SET contact = COALESCE(?, contact), terms_agreed_at = COALESCE(?, terms_agreed_at) WHERE id = ? AND status = 'valid'`,
-        contact,
-        update.termsAgreedAt ?? null,
-        id,
-      )
-      if (updated === 1) yield* record(audit)
-      return updated === 1
-    }),
+    ifDone(
+      write(function* () {
+        const contact: Value = update.contact === undefined ? null : JSON.stringify(update.contact)
+        yield* must(
+          notDone,
+          `UPDATE account SET contact = COALESCE(?, contact), terms_agreed_at = COALESCE(?, terms_agreed_at) WHERE id = ? AND status = 'valid'`,
+          contact,
+          update.termsAgreedAt ?? null,
+          id,
+        )
+        yield* record(audit)
+      }),
+    ),
 
   /**
    * valid → deactivated (RFC 8555 §7.3.6). False where it was not valid. Its orders and authorizations stay as they are: nobody can use them any
    * more.
    */
   deactivateAccount: (id: string, _at: number, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const updated = yield* change(`UPDATE account SET status = 'deactivated' WHERE id = ? AND status = 'valid'`, id)
-      if (updated === 1) yield* record(audit)
-      return updated === 1
-    }),
+    ifDone(
+      write(function* () {
+        yield* must(notDone, `UPDATE account SET status = 'deactivated' WHERE id = ? AND status = 'valid'`, id)
+        yield* record(audit)
+      }),
+    ),
 
   /**
    * Key roll-over (RFC 8555 §7.3.5), conditional on the old thumbprint. `conflict` names the account that has the new key already; `stale`: the old

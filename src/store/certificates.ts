@@ -4,7 +4,7 @@ import type { AuditEntry, Certificate, CertificateReservation, IssuerKind, Revoc
 import { putDomains } from './lookups.js'
 import { type NoticeOptions, noticeTimes, queueNotice, recordAndTell } from './notices.js'
 import { type Blob, bytes, type CertificateRow, fingerprintOf, record, selectCertificate, toCertificates, toReason } from './rows.js'
-import { change, insert, lock, type Runner, row, rows, type Steps } from './sql.js'
+import { change, ifDone, insert, lock, must, notDone, type Runner, row, rows, type Steps } from './sql.js'
 
 /** What OCSP says of a serial. */
 export type CertificateStatus =
@@ -49,7 +49,8 @@ function* statusesOf(asked: readonly IssuedSerial[]): Steps<CertificateStatus[]>
 
 /** Stores a serial with what will be signed under it; throws where the serial was used before. */
 export function* reserve(r: CertificateReservation): Steps<void> {
-  const inserted = yield* change(
+  yield* must(
+    () => new IcaError('serverInternal', `The serial ${r.serial} was used before.`),
     `INSERT INTO certificate (serial, issuer_id, kind, profile, account_id, order_id, key_id, crl_shard, not_before, not_after, created_at, notice_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (serial) DO NOTHING`,
     r.serial,
@@ -65,7 +66,6 @@ export function* reserve(r: CertificateReservation): Steps<void> {
     r.createdAt,
     r.kind === 'leaf' && r.accountId !== null ? noticeTimes(r).quarter : null,
   )
-  if (inserted === 0) throw new IcaError('serverInternal', `The serial ${r.serial} was used before.`)
   yield* insert(
     'certificate_name',
     ['serial', 'form', 'value'],
@@ -83,10 +83,8 @@ function* findCertificate(column: keyof typeof selectBy, value: string): Steps<C
   return toCertificates(yield* rows<CertificateRow>(selectBy[column], value))[0] ?? null
 }
 
-/** Between a certificate and the block of its key there is an order: one of the two sees the other. */
-function* lockKey(keyId: string): Steps<void> {
-  yield* lock('SELECT pg_advisory_xact_lock(hashtextextended(?, 1))', keyId)
-}
+/** Between a certificate and the block of its key there is an order: one of the two sees the other. `key`: an expression in SQL. */
+const lockOfKey = (key: string): string => `pg_advisory_xact_lock(hashtextextended(${key}, 1))`
 
 function* isBlocked(keyId: string): Steps<boolean> {
   return (yield* row('SELECT 1 AS blocked FROM blocked_key WHERE key_id = ?', keyId)) !== undefined
@@ -94,16 +92,9 @@ function* isBlocked(keyId: string): Steps<boolean> {
 
 /** Blocks a key for good; false where it was before. What is read after it has every certificate that got ahead of it. */
 export function* putBlockedKey(keyId: string, reason: string, at: number): Steps<boolean> {
-  yield* lockKey(keyId)
+  yield* lock(`SELECT ${lockOfKey('?')}`, keyId)
   return (
     (yield* change('INSERT INTO blocked_key (key_id, reason, blocked_at) VALUES (?, ?, ?) ON CONFLICT (key_id) DO NOTHING', keyId, reason, at)) === 1
-  )
-}
-
-/** Gives the order its certificate; false where it has one, or an error. */
-function* fulfil(orderId: string, serial: string): Steps<boolean> {
-  return (
-    (yield* change(`UPDATE "order" SET certificate_serial = ? WHERE id = ? AND certificate_serial IS NULL AND error IS NULL`, serial, orderId)) === 1
   )
 }
 
@@ -117,30 +108,35 @@ export const certificateStore = ({ read, write }: Runner, notices: NoticeOptions
    * the key was blocked meanwhile: who blocks it revokes the certificates that there are, and this would be one more.
    */
   storeCertificate: (serial: string, der: Uint8Array, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const reserved = yield* row<{ order_id: string | null; account_id: string | null; key_id: string }>(
-        'SELECT order_id, account_id, key_id FROM certificate WHERE serial = ? AND der IS NULL',
-        serial,
-      )
-      if (!reserved) return false
-      yield* lockKey(reserved.key_id)
-      if (yield* isBlocked(reserved.key_id))
-        throw new IcaError('badCSR', 'The key of the CSR was blocked meanwhile because it was compromised. Make a new key.')
-      if (reserved.order_id !== null && !(yield* fulfil(reserved.order_id, serial))) return false
-      const stored = yield* change(
-        'UPDATE certificate SET der = ?, fingerprint = ? WHERE serial = ? AND der IS NULL',
-        der,
-        fingerprintOf(der),
-        serial,
-      )
-      if (stored === 0) throw new IcaError('conflict', `A certificate with the serial ${serial} was stored at the same time.`)
-      yield* record(audit)
-      const { account_id: accountId } = reserved
-      if (notices && accountId !== null) {
-        yield* queueNotice({ kind: 'certificate.issued', accountId, about: serial, data: { certificate: serial }, at: audit.at }, notices)
-      }
-      return true
-    }),
+    ifDone(
+      write(function* () {
+        yield* lock(`SELECT ${lockOfKey('key_id')} FROM certificate WHERE serial = ?`, serial)
+        const reserved = yield* row<{ order_id: string | null; account_id: string | null; blocked_at: number | null; contact: string | null }>(
+          `SELECT c.order_id, c.account_id, b.blocked_at, a.contact FROM certificate c LEFT JOIN blocked_key b ON b.key_id = c.key_id
+           LEFT JOIN account a ON a.id = c.account_id WHERE c.serial = ? AND c.der IS NULL`,
+          serial,
+        )
+        if (!reserved) throw notDone()
+        if (reserved.blocked_at !== null)
+          throw new IcaError('badCSR', 'The key of the CSR was blocked meanwhile because it was compromised. Make a new key.')
+        const { order_id: orderId, account_id: accountId } = reserved
+        if (orderId !== null) {
+          const fulfil = 'UPDATE "order" SET certificate_serial = ? WHERE id = ? AND certificate_serial IS NULL AND error IS NULL'
+          yield* must(notDone, fulfil, serial, orderId)
+        }
+        yield* must(
+          () => new IcaError('conflict', `A certificate with the serial ${serial} was stored at the same time.`),
+          'UPDATE certificate SET der = ?, fingerprint = ? WHERE serial = ? AND der IS NULL',
+          der,
+          fingerprintOf(der),
+          serial,
+        )
+        yield* record(audit)
+        if (notices && accountId !== null && reserved.contact !== '[]') {
+          yield* queueNotice({ kind: 'certificate.issued', accountId, about: serial, data: { certificate: serial }, at: audit.at }, notices)
+        }
+      }),
+    ),
 
   certificateBySerial: (serial: string): Promise<Certificate | null> => read(() => findCertificate('serial', serial)),
 

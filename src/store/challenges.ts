@@ -15,7 +15,7 @@ import {
   toAccount,
   toAuthorizations,
 } from './rows.js'
-import { change, lock, type Runner, row, rows, type Steps } from './sql.js'
+import { change, ifDone, lock, must, notDone, put, type Runner, rows, type Steps, type Value } from './sql.js'
 
 /** A challenge with what validating it needs. */
 export type ChallengeInContext = { challenge: Challenge; authorization: Authorization; account: Account }
@@ -33,19 +33,24 @@ export function* findChallenge(id: string): Steps<ChallengeInContext | null> {
   return first && authorization && challenge ? { challenge, authorization, account: toAccount(first) } : null
 }
 
+/** processing → `result`, of one challenge or none. */
+const toFinish = (id: string, result: ChallengeResult): [sql: string, ...values: Value[]] => {
+  const [validatedAt, error] = result.status === 'valid' ? [result.validatedAt, null] : [null, JSON.stringify(result.error)]
+  const sql = `UPDATE challenge SET status = ?, validated_at = ?, error = ?, next_attempt_at = NULL WHERE id = ? AND status = 'processing'`
+  return [sql, result.status, validatedAt, error, id]
+}
+
+/** How long the authorization of a finished challenge can be used. */
+function* setExpiry(challengeId: string, result: ChallengeResult): Steps<void> {
+  if (result.status !== 'valid') return
+  const ofChallenge = '(SELECT authorization_id FROM challenge WHERE id = ?)'
+  yield* put(`UPDATE "authorization" SET expires_at = ? WHERE id = ${ofChallenge}`, result.authorizationExpiresAt, challengeId)
+}
+
 /** processing → `result`; false where it was not processing. */
 export function* finishChallenge(id: string, result: ChallengeResult): Steps<boolean> {
-  const [validatedAt, error] = result.status === 'valid' ? [result.validatedAt, null] : [null, JSON.stringify(result.error)]
-  const finished = yield* row<{ authorization_id: string }>(
-    `UPDATE challenge SET status = ?, validated_at = ?, error = ?, next_attempt_at = NULL WHERE id = ? AND status = 'processing' RETURNING authorization_id`,
-    result.status,
-    validatedAt,
-    error,
-    id,
-  )
-  if (!finished) return false
-  if (result.status === 'valid')
-    yield* change(`UPDATE "authorization" SET expires_at = ? WHERE id = ?`, result.authorizationExpiresAt, finished.authorization_id)
+  if ((yield* change(...toFinish(id, result))) === 0) return false
+  yield* setExpiry(id, result)
   return true
 }
 
@@ -57,11 +62,12 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
 
   /** RFC 8555 §7.5.2. False where it was deactivated before. */
   deactivateAuthorization: (id: string, at: number, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const deactivated = yield* change(`UPDATE "authorization" SET deactivated_at = ? WHERE id = ? AND deactivated_at IS NULL`, at, id)
-      if (deactivated === 1) yield* record(audit)
-      return deactivated === 1
-    }),
+    ifDone(
+      write(function* () {
+        yield* must(notDone, `UPDATE "authorization" SET deactivated_at = ? WHERE id = ? AND deactivated_at IS NULL`, at, id)
+        yield* record(audit)
+      }),
+    ),
 
   challengeById: (id: string): Promise<ChallengeInContext | null> => read(() => findChallenge(id)),
 
@@ -70,18 +76,20 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
    * challenge of the authorization is under way or has decided it.
    */
   startChallenge: (id: string, leaseUntil: number, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      // Two challenges of one authorization started at once would not see each other on PostgreSQL: they take turns on the authorization.
-      yield* lock(`SELECT id FROM "authorization" WHERE id = (SELECT authorization_id FROM challenge WHERE id = ?) FOR UPDATE`, id)
-      const started = yield* change(
-        `UPDATE challenge SET status = 'processing', attempts = 1, next_attempt_at = ? WHERE id = ? AND status = 'pending'
-           AND NOT EXISTS (SELECT 1 FROM challenge s WHERE s.authorization_id = challenge.authorization_id AND s.status <> 'pending')`,
-        leaseUntil,
-        id,
-      )
-      if (started === 1) yield* record(audit)
-      return started === 1
-    }),
+    ifDone(
+      write(function* () {
+        // Two challenges of one authorization started at once would not see each other on PostgreSQL: they take turns on the authorization.
+        yield* lock(`SELECT id FROM "authorization" WHERE id = (SELECT authorization_id FROM challenge WHERE id = ?) FOR UPDATE`, id)
+        yield* must(
+          notDone,
+          `UPDATE challenge SET status = 'processing', attempts = 1, next_attempt_at = ? WHERE id = ? AND status = 'pending'
+             AND NOT EXISTS (SELECT 1 FROM challenge s WHERE s.authorization_id = challenge.authorization_id AND s.status <> 'pending')`,
+          leaseUntil,
+          id,
+        )
+        yield* record(audit)
+      }),
+    ),
 
   /** The challenges whose next attempt is due at `now`, oldest first, but those of the accounts `except`. */
   dueChallenges: (now: number, limit: number, except: readonly string[] = []): Promise<{ id: string; accountId: string }[]> =>
@@ -133,26 +141,30 @@ export const challengeStore = ({ read, write, writeOne }: Runner) => ({
    * processing.
    */
   completeChallenge: (id: string, result: ChallengeResult, audit: AuditEntry, charges: readonly Charge[] = []): Promise<boolean> =>
-    write(function* () {
-      if (!(yield* finishChallenge(id, result))) return false
-      yield* record(audit)
-      yield* note(charges, audit.at)
-      return true
-    }),
+    ifDone(
+      write(function* () {
+        yield* must(notDone, ...toFinish(id, result))
+        yield* setExpiry(id, result)
+        yield* record(audit)
+        yield* note(charges, audit.at)
+      }),
+    ),
 
   /**
    * Puts another attempt off to `nextAttemptAt`; the challenge stays processing and shows `error` meanwhile (RFC 8555 §8.2). False where it was not
    * processing.
    */
   retryChallenge: (id: string, nextAttemptAt: number, error: Problem, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const retried = yield* change(
-        `UPDATE challenge SET next_attempt_at = ?, error = ? WHERE id = ? AND status = 'processing'`,
-        nextAttemptAt,
-        JSON.stringify(error),
-        id,
-      )
-      if (retried === 1) yield* record(audit)
-      return retried === 1
-    }),
+    ifDone(
+      write(function* () {
+        yield* must(
+          notDone,
+          `UPDATE challenge SET next_attempt_at = ?, error = ? WHERE id = ? AND status = 'processing'`,
+          nextAttemptAt,
+          JSON.stringify(error),
+          id,
+        )
+        yield* record(audit)
+      }),
+    ),
 })

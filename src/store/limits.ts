@@ -3,7 +3,7 @@
  * the transaction of the act that it counts. So a crash loses nothing and counts nothing twice, all nodes see the same, and a limit that is changed means what it says at
  * once. What the numbers mean to people is in issuance/limits.ts.
  */
-import { change, type Runner, rows, type Steps } from './sql.js'
+import { type Runner, rows, type Statement, type Steps } from './sql.js'
 
 /** One act that counts against a limit of `count` acts in `windowMs`. */
 export type Charge = {
@@ -36,8 +36,8 @@ export const tolerance = 1e-6
 /** Greater than every level. */
 const unlimited = 1e15
 
-/** Counts the acts; gives how many rows had room for theirs. Charges of equal rates share a statement. */
-function* upsert(charges: readonly Charge[], now: number): Steps<number> {
+/** Statements that count the acts; they change the rows that have room for theirs, of `rows`. Charges of equal rates share a statement. */
+const upserts = (charges: readonly Charge[], now: number): (Pick<Statement, 'sql' | 'values'> & { rows: number })[] => {
   const rates = new Map<string, [Charge, ...Charge[]]>()
   // In one order everywhere, so that two transactions can't wait for each other.
   for (const charge of [...charges].sort((a, b) => (a.key < b.key ? -1 : 1))) {
@@ -48,38 +48,34 @@ function* upsert(charges: readonly Charge[], now: number): Steps<number> {
   }
   // Neither engine's way to say "at least 0" is the other's: (x + |x|) / 2 is both's.
   const left = '(rate_limit.level - (excluded.at - rate_limit.at) * CAST(? AS DOUBLE PRECISION))'
-  let counted = 0
-  for (const same of rates.values()) {
+  return [...rates.values()].map((same) => {
     const [{ count, windowMs, cost, keepMs }] = same
     const rate = count / windowMs
     const room = cost === 0 ? unlimited : count - cost + tolerance
-    counted += yield* change(
-      `INSERT INTO rate_limit (key, level, at, expires_at) VALUES ${same.map(() => '(?, ?, ?, ?)').join(', ')}
+    const sql = `INSERT INTO rate_limit (key, level, at, expires_at) VALUES ${same.map(() => '(?, ?, ?, ?)').join(', ')}
        ON CONFLICT (key) DO UPDATE SET level = (${left} + ABS(${left})) / 2 + excluded.level, at = excluded.at, expires_at = excluded.expires_at
-       WHERE ${left} <= CAST(? AS DOUBLE PRECISION)`,
-      ...same.flatMap(({ key }) => [key, cost, now, now + Math.max(windowMs, keepMs)]),
-      rate,
-      rate,
-      rate,
-      room,
-    )
-  }
-  return counted
+       WHERE ${left} <= CAST(? AS DOUBLE PRECISION)`
+    const counts = same.flatMap(({ key }) => [key, cost, now, now + Math.max(windowMs, keepMs)])
+    return { sql, values: [...counts, rate, rate, rate, room], rows: same.length }
+  })
 }
 
 /** Counts acts that may be refused, all or none. Throws {@link LimitExceeded}, which undoes the transaction. Best at its end: on PostgreSQL it locks what others may wait for. */
 export function* spend(charges: readonly Charge[], now: number): Steps<void> {
-  if (charges.length > 0 && (yield* upsert(charges, now)) < charges.length) throw new LimitExceeded()
+  for (const { rows: change, ...statement } of upserts(charges, now))
+    yield { ...statement, want: 'nothing', must: { change, error: () => new LimitExceeded() } }
 }
 
 /** Counts what has happened and can't be refused any more; at the most up to the limit. */
 export function* note(charges: readonly Charge[], now: number): Steps<void> {
-  if (charges.length > 0) yield* upsert(charges, now)
+  for (const { sql, values } of upserts(charges, now)) yield { sql, values, want: 'nothing' }
 }
 
 /** Counts what can be left undone; false where there is no room, and nothing is counted. One charge, so that there is no half of it. */
 export function* spendIfRoom(charge: Charge, now: number): Steps<boolean> {
-  return (yield* upsert([charge], now)) === 1
+  let counted = 0
+  for (const { sql, values } of upserts([charge], now)) counted += (yield { sql, values, want: 'changes' }).changes
+  return counted === 1
 }
 
 export const limitStore = ({ read }: Runner) => ({

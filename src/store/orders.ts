@@ -15,7 +15,7 @@ import {
   toAuthorizations,
   toOrders,
 } from './rows.js'
-import { change, insert, lock, type Runner, rows, type Steps } from './sql.js'
+import { change, ifDone, insert, lock, must, notDone, put, type Runner, rows, type Steps } from './sql.js'
 
 const selectOrderById = `${selectOrder} WHERE o.id = ? ${inOrder.orders}`
 
@@ -50,7 +50,7 @@ function* findReusable(
 }
 
 function* insertOrder(order: Order): Steps<void> {
-  yield* change(
+  yield* put(
     `INSERT INTO "order" (id, account_id, profile, identifiers, not_before, not_after, created_at, expires_at, claimed_at, csr, certificate_serial, error, replaces)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     order.id,
@@ -178,19 +178,20 @@ export const orderStore = ({ read, write, precede, writeOne }: Runner) => ({
     reservation?: CertificateReservation,
     charges: readonly Charge[] = [],
   ): Promise<boolean> =>
-    precede(function* () {
-      const claimed = yield* change(
-        `UPDATE "order" SET claimed_at = ?, csr = ? WHERE id = ? AND claimed_at IS NULL AND error IS NULL AND certificate_serial IS NULL`,
-        at,
-        csr,
-        id,
-      )
-      if (claimed === 0) return false
-      if (reservation) yield* reserve(reservation)
-      yield* record(audit)
-      yield* spend(charges, at)
-      return true
-    }),
+    ifDone(
+      precede(function* () {
+        yield* must(
+          notDone,
+          `UPDATE "order" SET claimed_at = ?, csr = ? WHERE id = ? AND claimed_at IS NULL AND error IS NULL AND certificate_serial IS NULL`,
+          at,
+          csr,
+          id,
+        )
+        if (reservation) yield* reserve(reservation)
+        yield* record(audit)
+        yield* spend(charges, at)
+      }),
+    ),
 
   /** Orders claimed before `claimedBefore` (ms) that have neither certificate nor error, oldest first: something crashed in between. */
   stalledOrders: (claimedBefore: number, limit: number): Promise<Order[]> =>
@@ -220,13 +221,15 @@ export const orderStore = ({ read, write, precede, writeOne }: Runner) => ({
 
   /** Sets the error of an order that has neither one nor a certificate; false otherwise. */
   failOrder: (id: string, problem: Problem, audit: AuditEntry): Promise<boolean> =>
-    write(function* () {
-      const failed = yield* change(
-        `UPDATE "order" SET error = ? WHERE id = ? AND error IS NULL AND certificate_serial IS NULL`,
-        JSON.stringify(problem),
-        id,
-      )
-      if (failed === 1) yield* record(audit)
-      return failed === 1
-    }),
+    ifDone(
+      write(function* () {
+        yield* must(
+          notDone,
+          `UPDATE "order" SET error = ? WHERE id = ? AND error IS NULL AND certificate_serial IS NULL`,
+          JSON.stringify(problem),
+          id,
+        )
+        yield* record(audit)
+      }),
+    ),
 })

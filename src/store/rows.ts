@@ -15,7 +15,7 @@ import type {
   RevocationReason,
 } from '../model.js'
 import { revocationReasons } from '../model.js'
-import { change, type Steps } from './sql.js'
+import { put, type Steps } from './sql.js'
 
 /** Columns of a blob: libsql gives an ArrayBuffer or a Buffer, pg a Buffer. */
 export type Blob = ArrayBuffer | Uint8Array
@@ -209,7 +209,7 @@ export const toOrders = (rows: readonly OrderRow[]): Order[] =>
 
 /** Adds a row to the append-only audit log, within the caller's transaction. */
 export function* record(entry: AuditEntry): Steps<void> {
-  yield* change(
+  yield* put(
     'INSERT INTO audit (at, actor, action, subject, detail, address, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)',
     entry.at,
     entry.actor,

@@ -20,6 +20,13 @@ const busy = { timeoutMs: 20, pauseMs: 30, tries: 100 }
 /** About 1 KB each. */
 const accountsKept = 10_000
 
+/** An operation was refused by its first statement, so that there is nothing to undo. */
+class Refused extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
+}
+
 /** The one writer of this process on `db`, which it closes in the end. `syncFile` is for tests. */
 export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync): Runner => {
   db.exec(`PRAGMA busy_timeout = ${busy.timeoutMs}`)
@@ -43,8 +50,15 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
 
   const drive = <T>(operation: Operation<T>): T => {
     const steps = operation()
+    let untouched = true
     let step = steps.next()
-    while (!step.done) step = steps.next(run(step.value))
+    while (!step.done) {
+      const { want, must } = step.value
+      const outcome = run(step.value)
+      if (must && outcome.changes !== must.change) throw untouched && outcome.changes === 0 ? new Refused(must.error()) : must.error()
+      if (want !== 'lock') untouched = false
+      step = steps.next(outcome)
+    }
     return step.value
   }
 
@@ -61,10 +75,13 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
           const value = drive(job.operation)
           answers.push(() => job.resolve(value))
         } catch (error) {
-          // After some errors, such as a full disk, SQLite has already rolled everything back.
-          if (!savepoints || !db.inTransaction) throw error
-          db.exec('ROLLBACK TO operation')
-          answers.push(() => job.reject(asStoreError(error)))
+          if (error instanceof Refused) answers.push(() => job.reject(error.cause))
+          else {
+            // After some errors, such as a full disk, SQLite has already rolled everything back.
+            if (!savepoints || !db.inTransaction) throw error
+            db.exec('ROLLBACK TO operation')
+            answers.push(() => job.reject(asStoreError(error)))
+          }
         }
         if (savepoints) db.exec('RELEASE operation')
       }
@@ -195,6 +212,7 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
     readAccount: (key, operation) => read(operation, key),
     write: (operation) => enqueue(operation, false),
     writeOne: (operation) => enqueue(operation, false),
+    writeTogether: (operation) => enqueue(operation, false),
     precede: (operation) => enqueue(operation, true),
     close: () => {
       closed ??= new Promise<void>((resolve) => {

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Database from 'libsql'
 import type { MigrationTarget } from './migrations.js'
-import { type Outcome, preparedLimit, type Statement, type Value } from './sql.js'
+import { checkValue, noOutcome, type Outcome, preparedLimit, type Statement, type Value } from './sql.js'
 
 export type SqliteDatabase = InstanceType<typeof Database>
 type Prepared = ReturnType<SqliteDatabase['prepare']>
@@ -54,12 +54,9 @@ export const sqliteMigrationTarget = (db: SqliteDatabase): MigrationTarget => ({
   },
 })
 
-/** libsql aborts the process on a parameter of a type that it does not know: never let one through. */
 const parameter = (value: Value): string | number | bigint | null | Uint8Array => {
-  if (typeof value === 'boolean') return value ? 1 : 0
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' || value === null || value instanceof Uint8Array)
-    return value
-  throw new TypeError(`a parameter is ${typeof value}`)
+  checkValue(value)
+  return typeof value === 'boolean' ? (value ? 1 : 0) : value
 }
 
 /** A statement that changes rows of the table `account`. */
@@ -92,10 +89,10 @@ export const statementRunner = (db: SqliteDatabase, onAccountChange: () => void)
     return known
   }
   return ({ sql, values, want }: Statement): Outcome => {
-    if (want === 'lock') return { rows: [], changes: 0 }
+    if (want === 'lock') return noOutcome
     const parameters = values.map(parameter)
     const { prepared, columns } = prepare(sql)
-    if (want === 'changes') return { rows: [], changes: prepared.run(parameters).changes }
+    if (want === 'changes' || want === 'nothing') return { rows: [], changes: prepared.run(parameters).changes }
     if (want === 'rows') return { rows: prepared.all(parameters).map((row) => toRow(columns, row as unknown[])), changes: 0 }
     const first = prepared.get(parameters)
     return { rows: first === undefined ? [] : [toRow(columns, first as unknown[])], changes: 0 }
