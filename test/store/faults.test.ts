@@ -1,5 +1,6 @@
 /** What goes wrong underneath: an operation that fails, a full disk, another writer, a lost connection. */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
@@ -12,8 +13,21 @@ import { migrate, readMigrations } from '../../src/store/migrations.js'
 import { change, type Runner, row } from '../../src/store/sql.js'
 import { openSqlite, type SqliteDatabase, sqliteMigrationTarget } from '../../src/store/sqlite.js'
 import { createSqliteRunner } from '../../src/store/sqlite-runner.js'
-import { openStore } from '../../src/store/store.js'
-import { addAccount, auditEntry, makeAccount, now, onEachEngine, silent, type TestDatabase, testDatabases, withoutSqlite } from './fixtures.js'
+import { LimitExceeded, openStore } from '../../src/store/store.js'
+import {
+  addAccount,
+  auditEntry,
+  id,
+  makeAccount,
+  makeAuthorization,
+  makeOrder,
+  now,
+  onEachEngine,
+  silent,
+  type TestDatabase,
+  testDatabases,
+  withoutSqlite,
+} from './fixtures.js'
 
 const unavailable = { code: 'unavailable', retryAfter: 30 }
 
@@ -34,6 +48,37 @@ onEachEngine('an operation that fails', (_, store) => {
     for (const account of good) assert.deepEqual(await store().accountById(account.id), account)
     assert.equal(await store().accountByThumbprint(bad.thumbprint), null)
     assert.deepEqual(await store().auditLog({ subject: audit.subject, limit: 1 }), [])
+  })
+
+  test('leaves nothing where its last statement finds no room, or can’t be sent', async () => {
+    const account = await addAccount(store())
+    const full = { key: `full:${id()}`, count: 1, windowMs: 1000, cost: 1 as const, keepMs: 0 }
+    await store().audit(auditEntry(), [full])
+    for (const charge of [full, { ...full, key: Symbol('no text') as never }]) {
+      const order = makeOrder(account.id, [makeAuthorization(account.id, 'romeo.example')])
+      const audit = auditEntry('order.created', `order:${order.id}`)
+      await assert.rejects(store().createOrder(order, [], audit, { charges: [charge] }), charge === full ? LimitExceeded : TypeError)
+      assert.equal(await store().orderById(order.id), null)
+      assert.equal(await store().authorizationById(order.authorizations[0]?.id as string), null)
+      assert.deepEqual(await store().auditLog({ subject: audit.subject, limit: 1 }), [])
+    }
+  })
+
+  test('does not fail what is asked at the same time', async () => {
+    const account = await addAccount(store())
+    const nonces = Array.from({ length: 5 }, () => randomBytes(16))
+    const asked = await Promise.allSettled([
+      ...nonces.slice(0, 2).map((nonce) => store().authenticate(nonce, now, account.id)),
+      store().authenticate({} as never, now, account.id),
+      ...nonces.slice(2).map((nonce) => store().authenticate(nonce, now, account.id)),
+      store().accountById(Symbol('no text') as never),
+      store().accountById(account.id),
+    ])
+    assert.deepEqual(
+      asked.map(({ status }) => status),
+      ['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+    )
+    for (const nonce of nonces) assert.deepEqual(await store().authenticate(nonce, now, account.id), { fresh: false, account })
   })
 })
 
