@@ -35,7 +35,7 @@ export const createSqliteRunner = (db: SqliteDatabase, log: Log, syncFile?: Sync
   // 8 MiB instead of 4: the log goes into the database while everything else waits, some 40 ms (with 32 MiB 90), and pages that change often go there once.
   db.exec('PRAGMA wal_autocheckpoint = 2048')
   const wal = createWalSync(fileOf(db), syncFile)
-  const snapshot = createSnapshot(db)
+  const snapshot = createSnapshot(db, (err) => log.warn({ err }, 'a read transaction could not be ended; the next one undoes it'))
   const accounts = new Map<string, unknown>()
   const run = statementRunner(db, () => accounts.clear())
   const trouble = troubleLog(log)

@@ -110,15 +110,22 @@ export type Snapshot = {
   end(): void
 }
 
-/** The snapshots of a connection, one after the other. None may be open when a transaction that writes begins. */
-export const createSnapshot = (db: SqliteDatabase): Snapshot => {
+/**
+ * The snapshots of a connection, one after the other. None may be open when a transaction that writes begins.
+ * @param onFailure told of one that could not be ended: what was read is none the worse for it, and the next transaction of the connection rolls it back
+ */
+export const createSnapshot = (db: SqliteDatabase, onFailure: (error: unknown) => void): Snapshot => {
   const version = db.prepare('PRAGMA data_version')
   let known = -1
   let isOpen = false
   const end = (): void => {
     if (!isOpen) return
     isOpen = false
-    if (db.inTransaction) db.exec('COMMIT')
+    try {
+      if (db.inTransaction) db.exec('COMMIT')
+    } catch (error) {
+      onFailure(error)
+    }
   }
   // Promises that are settled go on first, then this: before anything else that waits for the event loop.
   const endSoon = () => process.nextTick(end)

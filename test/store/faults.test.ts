@@ -149,6 +149,40 @@ describe('sqlite', { skip: withoutSqlite }, () => {
     assert.equal(logged.length, 2)
   })
 
+  test('a read transaction that can not be ended is told of, and neither reads nor writes suffer from it', async () => {
+    const opened = openSqlite(join(folder, 'ica.db'))
+    let refusals = 1
+    /** SQLite has no way to make the COMMIT of a read fail. */
+    const reluctant = new Proxy(opened, {
+      get: (on, property) => {
+        const value = Reflect.get(on, property, on)
+        if (property !== 'exec') return typeof value === 'function' ? value.bind(on) : value
+        return (sql: string) => {
+          if (sql === 'COMMIT' && refusals-- > 0) throw new Error('disk I/O error')
+          on.exec(sql)
+        }
+      },
+    })
+    const warnings: string[] = []
+    const own = createSqliteRunner(reluctant, { ...silent, warn: (_fields: object, message: string) => void warnings.push(message) })
+    const stored = accountStore(own)
+    for (const way of ['read', 'write']) {
+      refusals = 1
+      const account = makeAccount()
+      assert.equal((await accounts.createAccount(account, auditEntry())).created, true)
+      assert.deepEqual(await stored.accountById(account.id), account)
+      await new Promise(setImmediate)
+      assert.equal(refusals, 0)
+      assert.equal(opened.inTransaction, true)
+      if (way === 'read') assert.deepEqual(await stored.accountById(account.id), account)
+      else assert.equal((await stored.createAccount(makeAccount(), auditEntry())).created, true)
+      await new Promise(setImmediate)
+      assert.equal(opened.inTransaction, false)
+    }
+    assert.equal(warnings.length, 2)
+    await own.close()
+  })
+
   test('a parameter of a wrong type is an error, not an abort', async () => {
     for (const value of [undefined, {}, Symbol('x')]) {
       await assert.rejects(
