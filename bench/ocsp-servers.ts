@@ -148,12 +148,17 @@ export const startCfssl = async (responses: Uint8Array[], folder: string, port: 
   return { name: 'cfssl ocspserve', pid: child.pid as number, port, path: '/', stop: stopper(child) }
 }
 
-/** node:http with one answer for everything: what Node can do at most that way. */
-export const startBare = async (body: Uint8Array, folder: string, port: number, cpus: string): Promise<Server> => {
-  const script = `const b=Buffer.from('${Buffer.from(body).toString('base64')}','base64');require('node:http').createServer((q,r)=>{r.writeHead(200,{'Content-Type':'application/ocsp-response','Content-Length':b.length});r.end(b)}).listen(${port},'127.0.0.1')`
-  const child = launch(pinned(cpus, [process.execPath, '-e', script]), folder)
+/** One answer for everything, which is what Node can do at most: `http` by its own HTTP; `net` without any, for each chunk that arrives, with a head of the length of ours. */
+export const startBare = async (how: 'http' | 'net', body: Uint8Array, folder: string, port: number, cpus: string): Promise<Server> => {
+  const answer = `const b=Buffer.from('${Buffer.from(body).toString('base64')}','base64')`
+  const servers = {
+    http: `require('node:http').createServer((q,r)=>{r.writeHead(200,{'Content-Type':'application/ocsp-response','Content-Length':b.length});r.end(b)})`,
+    net: `require('node:net').createServer({noDelay:true},s=>s.on('error',()=>{}).on('data',()=>s.write(a)))`,
+  }
+  const head = `const a=Buffer.concat([Buffer.from('HTTP/1.1 200 OK\\r\\nContent-Type: application/ocsp-response\\r\\nContent-Length: '+b.length+'\\r\\nX: ${'x'.repeat(300)}\\r\\n\\r\\n'),b])`
+  const child = launch(pinned(cpus, [process.execPath, '-e', `${answer};${head};${servers[how]}.listen(${port},'127.0.0.1')`]), folder)
   await listening(port, child, path.join(folder, 'log'))
-  return { name: 'node:http, fixed', pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
+  return { name: `node:${how}, fixed`, pid: child.pid as number, port, path: '/ocsp', stop: stopper(child) }
 }
 
 /** Octets as a string of nginx's configuration; a dollar sign begins a variable there, so that `$dollar` stands for one. */

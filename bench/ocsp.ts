@@ -1,6 +1,6 @@
 /**
- * OCSP answers per second: the status side of this program beside openssl ocsp, cfssl ocspserve, a bare node:http server with a fixed answer (Node's limit) and
- * nginx with a fixed answer (the machine's limit). Every server on one core, wrk on another.
+ * OCSP answers per second: the status side of this program beside openssl ocsp, cfssl ocspserve, servers on bare node:http and bare node:net with a fixed answer (Node's
+ * limits) and nginx with a fixed answer (the machine's limit). Every server on one core, wrk on another.
  *
  *   npm run bench:ocsp -- [--rounds 3] [--seconds 2] [--warmup 5] [--connections 1,64] [--certificates 200000,1000000] [--servers xmpp-ica,nginx] [--strict]
  *
@@ -121,7 +121,7 @@ const main = async (): Promise<boolean> => {
   }
   const [ca] = cas
   if (!ca) throw new Error('--certificates is empty')
-  const ports = await freePorts(cas.length + 5)
+  const ports = await freePorts(cas.length + 6)
   const port = (): number => ports.pop() as number
   for (const [i, one] of cas.entries())
     servers.push(await startProgram(i === 0 ? 'xmpp-ica' : `xmpp-ica, ${sizes[i]} certificates`, one, port(), ['--only', 'status'], serverCpus))
@@ -148,7 +148,7 @@ const main = async (): Promise<boolean> => {
   const started = (server: Server, kind: Kind): Promise<Server> | Server =>
     server.name === openssl ? startOpenssl(ca, kind === 'first' ? ca.serials : serials, at('openssl'), opensslPort, serverCpus) : server
   if (has('cfssl')) servers.push(await startCfssl(answers, at('cfssl'), port(), serverCpus))
-  servers.push(await startBare(answer, at('bare'), port(), serverCpus))
+  for (const how of ['http', 'net'] as const) servers.push(await startBare(how, answer, at(`bare-${how}`), port(), serverCpus))
   if (has('nginx')) for (const how of ['file', 'memory'] as const) servers.push(await startNginx(how, answer, at(`nginx-${how}`), port(), serverCpus))
 
   /** The requests of one kind to one CA, all of one length, in a file. */

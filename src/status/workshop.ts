@@ -64,12 +64,12 @@ export const createWorkshop = ({ clock, store, validityMs, onRevoked }: Workshop
     }
   }
 
-  /** Signs what is known, and the rest in the next turn. */
+  /** Signs what is known, as much as one turn may hold; only what fills it is followed by another. */
   const signKnown = (): void => {
-    isSigning = known.length > 0
-    if (!isSigning) return
-    for (const each of known.splice(0, perTurn)) sign(each)
-    setImmediate(signKnown)
+    const load = known.splice(0, perTurn)
+    isSigning = load.length === perTurn
+    for (const each of load) sign(each)
+    if (isSigning) setImmediate(signKnown)
   }
 
   const lookUp = (jobs: Job[]): void => {

@@ -111,7 +111,7 @@ describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
     await store.authorizationById(authorization.id)
     await store.certificateBySerial(serial)
     await store.certificateByDer(der)
-    for (const size of [1, 4, 8, 16, 32]) await store.certificateStatuses(Array(size).fill({ issuerId, serial }))
+    for (const size of [1, 2]) await store.certificateStatuses(Array(size).fill({ issuerId, serial }))
     await store.isKeyBlocked(keyId)
     await store.recordRevocation(serial, { revokedAt: now, reason: 'keyCompromise' }, true, auditEntry())
     await store.revokedSince(0, 5)
@@ -164,8 +164,9 @@ describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
     await store.auditLog({ limit: 5, before: 3 })
     await store.auditLog({ limit: 5, subject: 'x' })
     assert.ok(seen.size > 50, `${seen.size} statements`)
+    // What was handed in may be walked through.
     assert.deepEqual(
-      scans().filter(([, detail]) => !/^SCAN \d* ?CONSTANT ROWS?$/.test(detail)),
+      scans().filter(([, detail]) => !/^SCAN (\d* ?CONSTANT ROWS?$|asked VIRTUAL TABLE)/.test(detail)),
       [],
     )
 
