@@ -10,7 +10,7 @@ import { IcaError } from './errors.js'
 import { createAddressBook } from './issuance/addresses.js'
 import { CONCURRENT_CAA } from './issuance/caa.js'
 import { type CrlWatch, createCrlWatch } from './issuance/crl-watch.js'
-import { type CrlPublisher, createCrlPublisher, crlDefaults } from './issuance/crls.js'
+import { type CrlProgress, type CrlPublisher, createCrlPublisher, crlDefaults } from './issuance/crls.js'
 import type { Ica } from './issuance/ica.js'
 import { createSubscriptions, type Subscriptions } from './issuance/notices.js'
 import { createOutgoing, type Outgoing } from './issuance/outgoing.js'
@@ -201,13 +201,13 @@ const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
 }
 
 /**
- * Everything that the running CA consists of, not yet started. `onProgress`: told before each list that is published on command. `transport`: by which mails
+ * Everything that the running CA consists of, not yet started. `onProgress`: told how far CRLs are that are published on command. `transport`: by which mails
  * leave; without, they stay in the outbox.
  */
 export const buildCa = (
   core: Core,
   version: string,
-  { onProgress, transport = null }: { onProgress?: ((done: number, of: number) => void) | undefined; transport?: Transport | null } = {},
+  { onProgress, transport = null }: { onProgress?: ((progress: CrlProgress) => void) | undefined; transport?: Transport | null } = {},
 ): Ca => {
   const { config, clock, log, store, keystore } = core
   const { root, users } = keystore

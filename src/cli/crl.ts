@@ -5,6 +5,7 @@ import { buildCa, type Core, servedCertificates } from '../build.js'
 import { IcaError } from '../errors.js'
 import { replaceFile } from '../files.js'
 import { importCrl } from '../issuance/crl-import.js'
+import type { CrlProgress } from '../issuance/crls.js'
 import { OperatorError, type RootCore } from '../open.js'
 import { concat } from '../pki/der.js'
 import { readCertificate } from '../pki/read-certificate.js'
@@ -14,6 +15,7 @@ import type { CrlRow } from '../store/store.js'
 import { version } from '../version.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
+import { createProgress } from './progress.js'
 import { defaultRootCrlDays, publishRootCrl } from './root.js'
 
 type Options = { show?: true; out?: string; json?: true; import?: string; days: number }
@@ -68,9 +70,17 @@ const write = async (out: string, lists: Listed[], certificates: ServedCertifica
   say(`Written to ${out}: ${files.size} files in crl/ and ca/, to be served below the address in ICA_STATUS_URL.`)
 }
 
-/** Says how far it is where somebody looks on. */
-const progress = (): ((done: number, of: number) => void) | undefined =>
-  process.stderr.isTTY ? (done, of) => process.stderr.write(`\rPublishing: ${done + 1} of ${of}${done + 1 === of ? '\n' : ''}`) : undefined
+const publish = async (core: Core): Promise<void> => {
+  const progress = createProgress()
+  const onProgress = ({ list, lists, entries }: CrlProgress): void =>
+    progress.show(() => `Publishing list ${list} of ${lists}: ${entries.toLocaleString('en')} entries`)
+  try {
+    await buildCa(core, version, { onProgress }).crls.publishAll()
+  } finally {
+    progress.end()
+  }
+  say('Published.')
+}
 
 /** Writes the lists where that is wanted, and shows what there is. */
 const present = async (lists: Listed[], now: number, { out, json }: Options, certificates: ServedCertificate[]): Promise<void> => {
@@ -141,10 +151,7 @@ const crl = (options: Options): Promise<void> =>
     : withCore('crl', async (core) => {
         const { root, users } = core.keystore
         if (options.import !== undefined) await take(core, users ? [root, users.root] : [root], options.import)
-        else if (!options.show) {
-          await buildCa(core, version, { onProgress: progress() }).crls.publishAll()
-          say('Published.')
-        }
+        else if (!options.show) await publish(core)
         await present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))
       })
 

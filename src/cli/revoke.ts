@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline/promises'
 import { type Command, InvalidArgumentError } from 'commander'
 import { buildIca, type Core } from '../build.js'
 import type { Ica } from '../issuance/ica.js'
-import { candidatesOf, type RevocationSelector, revokeSelected, selectForRevocation, standingOf, type Tally } from '../issuance/mass-revocation.js'
+import { candidatesOf, type RevocationSelector, revokeSelected, selectForRevocation, standingOf } from '../issuance/mass-revocation.js'
 import { type Certificate, type RevocationReason, revocationReasons } from '../model.js'
 import { OperatorError, type RootCore } from '../open.js'
 import { issuerId, readCertificate } from '../pki/read-certificate.js'
@@ -13,6 +13,7 @@ import { isRootAlone, operator, withCore, withRoot } from './context.js'
 import { keyIdOfFile } from './key.js'
 import { namesOf, readCertificateFile, readSerial } from './names.js'
 import { print, printJson, say, when } from './output.js'
+import { createProgress } from './progress.js'
 import { defaultRootCrlDays, intermediateOf, publishRootCrl, revokeIntermediate } from './root.js'
 
 type Options = {
@@ -113,19 +114,6 @@ const survey = async (ica: Ica, serials: string[], show: (batch: RevocationCandi
   return counts
 }
 
-/** One line that is written over at a terminal, and one now and then elsewhere. */
-const progress = (total: number): ((tally: Tally) => void) => {
-  let said = 0
-  return ({ revoked, already, expired }) => {
-    const done = revoked + already + expired
-    if (process.stderr.isTTY && total > 1000) process.stderr.write(`\r${done} of ${total}${done === total ? '\n' : ''}`)
-    else if (total > 1000 && done - said >= 10_000) {
-      said = done
-      say(`${done} of ${total}`)
-    }
-  }
-}
-
 const mass = async (core: Core, selector: RevocationSelector, options: Options): Promise<void> => {
   const ica = buildIca(core, () => undefined)
   const { reason } = options
@@ -165,14 +153,15 @@ const mass = async (core: Core, selector: RevocationSelector, options: Options):
     throw new OperatorError('Nothing was revoked. To do it without being asked: --yes; to see what it would be: --dry-run')
   }
   const { serials: list, ...selected } = selector
+  const progress = createProgress()
   const tally = await revokeSelected(
     ica,
     serials,
     reason,
     { ...selected, ...(list && { listed: list.length }) },
     { actor: operator() },
-    progress(serials.length),
-  )
+    ({ revoked, already, expired }) => progress.show(() => `${revoked + already + expired} of ${serials.length}`),
+  ).finally(progress.end)
   if (options.json) return printJson({ dryRun: false, reason, ...tally })
   const key = reason === 'keyCompromise' ? ' Their keys will not be certified again.' : ''
   say(`${tally.revoked} revoked (${reason}), ${tally.already} before, ${tally.expired} expired.${key}`)

@@ -4,39 +4,22 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '../clock.js'
 import { IcaError } from '../errors.js'
-import type { Log } from '../log.js'
-import type { Issuer } from '../pki/certificate.js'
-import { encodeCrl } from '../pki/crl.js'
-import type { CrlFacts, CrlRow, RevokedEntry, Store } from '../store/store.js'
+import type { Store } from '../store/store.js'
+import { type CrlList, type CrlListDeps, type CrlSource, type CrlTimes, makeCrl } from './crl-list.js'
 
-/** An issuer with its lists. */
-export type CrlSource = {
-  issuer: Pick<Issuer, 'id' | 'subject' | 'ski' | 'signer'>
-  /** The shards that its certificates point to; none for the root. A shard may never leave this list while one of its certificates is valid. */
-  shards: readonly number[]
-  /** The URIs that a shard's certificates carry as their CRL distribution point: one, and those of before where it was changed. */
-  shardUrls(shard: number): readonly string[]
-}
+/** How far {@link CrlPublisher.publishAll} is: in which of the lists, the first being 1, and how many entries this one has so far. */
+export type CrlProgress = { list: number; lists: number; entries: number }
 
-export type CrlPublisherDeps = {
-  clock: Clock
-  log: Log
-  store: Pick<Store, 'nextCrlNumber' | 'revokedEntries' | 'saveCrl' | 'crlFacts' | 'lastRevocation' | 'acquireLease' | 'releaseLease'>
+export type CrlPublisherDeps = CrlListDeps & {
+  store: Pick<Store, 'crlFacts' | 'acquireLease' | 'releaseLease'>
   sources: readonly CrlSource[]
-  /** Told of every list that was published here. */
-  onPublished?(crl: CrlRow): void
-  /** Told before each list of {@link CrlPublisher.publishAll}, for whom it takes long. */
-  onProgress?(done: number, of: number): void
+  /** Told again and again of {@link CrlPublisher.publishAll}, for whom it takes long. */
+  onProgress?(progress: CrlProgress): void
   settings?: Partial<CrlSettings>
 }
 
-export type CrlSettings = {
-  /** A list is replaced when it is this old (PKI.md: at least daily). */
-  republishMs: number
-  /** nextUpdate - thisUpdate (PKI.md: at most 10 days). */
-  lifetimeMs: number
+export type CrlSettings = CrlTimes & {
   /** How long revocations are gathered before a list is made of them. */
   gatherMs: number
 }
@@ -70,11 +53,7 @@ export type CrlPublisher = {
 }
 
 /** One list, and what this process knows of it. */
-type List = {
-  source: CrlSource
-  shard: number | null
-  name: string
-  current: CrlFacts | null
+type List = CrlList & {
   /** The last revocation that it must have; null where that is not known, so that it must have all. */
   wanted: number | null
   failures: number
@@ -154,10 +133,10 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
     }
   }
 
-  const publish = async (list: List): Promise<void> => {
+  const publish = async (list: List, onEntries?: (entries: number) => void): Promise<void> => {
     const began = clock.now()
     try {
-      list.current = await prolonging(() => makeList(deps, settings, list))
+      list.current = await prolonging(() => makeCrl(deps, settings, list, onEntries))
       list.failures = 0
     } catch (error) {
       list.failures++
@@ -213,11 +192,12 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
     await acquireInTime()
     try {
       await refresh()
-      for (const [done, list] of lists.entries()) {
-        deps.onProgress?.(done, lists.length)
+      for (const [index, list] of lists.entries()) {
+        const show = (entries: number) => deps.onProgress?.({ list: index + 1, lists: lists.length, entries })
+        show(0)
         // It may have been lost while the one before was made.
         await acquireInTime()
-        await publish(list)
+        await publish(list, show)
       }
     } finally {
       await store.releaseLease(leaseName, holder)
@@ -244,40 +224,3 @@ export const createCrlPublisher = (deps: CrlPublisherDeps): CrlPublisher => {
 }
 
 const never = { number: null, thisUpdate: null, nextUpdate: null }
-
-const makeList = async ({ clock, log, store, onPublished }: CrlPublisherDeps, settings: CrlSettings, list: List): Promise<CrlFacts> => {
-  const { source, shard, current } = list
-  const issuerId = source.issuer.id
-  const at = clock.now()
-  const thisUpdate = Math.floor(at / 1000) * 1000
-  const nextUpdate = thisUpdate + settings.lifetimeMs
-  // A revoked certificate leaves after it has been on one regular list issued beyond its validity (RFC 5280 §3.3). Lists made after a revocation are not
-  // regular, hence the time between two regular ones on top of the previous one's date.
-  const keepFrom = current ? current.thisUpdate - settings.republishMs : 0
-  // Before the entries are read: what is revoked from here on may or may not be among them.
-  const revocationSeq = await store.lastRevocation()
-  // Seconds since the epoch, so that numbers go on growing where an older database was restored, which knows nothing of those that were used since.
-  const number = await store.nextCrlNumber(issuerId, shard, BigInt(thisUpdate / 1000))
-  const counter = { entries: 0 }
-  const entries = counting(store.revokedEntries(issuerId, shard, keepFrom), counter)
-  const distributionPoints = shard === null ? [] : source.shardUrls(shard)
-  const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoints, entries })
-
-  const octets = der.reduce((sum, { length }) => sum + length, 0)
-  const facts: CrlFacts = { issuerId, shard, number, thisUpdate, nextUpdate, octets, revocationSeq }
-  const row: CrlRow = { ...facts, der }
-  const detail = { number: String(number), entries: counter.entries, octets, thisUpdate, nextUpdate }
-  // Not saved where another node was first with a higher number; it drew that number, and so read its entries, after this one drew its own.
-  const saved = await store.saveCrl(row, { at, actor: 'system', action: 'crl.published', subject: `crl:${list.name}`, detail })
-  if (saved) onPublished?.(row)
-  log.debug({ crl: list.name, ...detail, saved }, 'made a CRL')
-  return facts
-}
-
-/** Passes batches on and counts what is in them. */
-async function* counting(batches: AsyncIterable<RevokedEntry[]>, counter: { entries: number }): AsyncIterable<RevokedEntry[]> {
-  for await (const batch of batches) {
-    counter.entries += batch.length
-    yield batch
-  }
-}

@@ -71,6 +71,16 @@ describe('the CRL publisher', () => {
     assert.ok(!(await text(null)).includes('http://'))
   })
 
+  it('says how far it is when it publishes on command, and only then', async () => {
+    const seen: string[] = []
+    const { store, publisher } = setUp({ onProgress: ({ list, lists, entries }) => void seen.push(`${list}/${lists}: ${entries}`) })
+    for (const shard of [0, 0, 1]) store.revoke(store.issue(intermediate.id, { shard }), revocation)
+    await publisher.publishDue()
+    assert.deepEqual(seen, [])
+    await publisher.publishAll()
+    assert.deepEqual(seen, ['1/4: 0', '2/4: 0', '2/4: 1', '2/4: 2', '2/4: 3', '3/4: 0', '3/4: 1', '3/4: 2', '4/4: 0', '4/4: 1'])
+  })
+
   it('publishes shard and complete list soon after a revocation, once for several', async () => {
     const { store, published, publisher } = setUp()
     await publisher.publishDue()
