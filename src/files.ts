@@ -37,14 +37,17 @@ export type FileRights = {
   owner?: { uid: number; gid: number } | null
 }
 
+/** What is put into a file; in pieces where it is long. */
+export type FileContent = string | Uint8Array | readonly Uint8Array[]
+
 /** Writes a durable file under a name that nothing else uses, and returns that name. */
-const writeBeside = (file: string, content: string | Uint8Array, { mode, owner }: FileRights = {}): string => {
+const writeBeside = (file: string, content: FileContent, { mode, owner }: FileRights = {}): string => {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}`)
   const handle = openSync(temporary, 'wx', 0o600)
   try {
     if (owner) fchownSync(handle, owner.uid, owner.gid)
     if (mode !== undefined) fchmodSync(handle, mode)
-    writeFileSync(handle, content)
+    for (const piece of [content].flat()) writeFileSync(handle, piece)
     fsyncSync(handle)
   } catch (error) {
     unlinkSync(temporary)
@@ -67,7 +70,7 @@ export const writeNewFile = (file: string, content: string | Uint8Array): void =
 }
 
 /** Writes or replaces a file in one step; for its owner alone unless `rights` say otherwise. */
-export const replaceFile = (file: string, content: string | Uint8Array, rights?: FileRights): void => {
+export const replaceFile = (file: string, content: FileContent, rights?: FileRights): void => {
   const temporary = writeBeside(file, content, rights)
   try {
     renameSync(temporary, file)

@@ -3,15 +3,14 @@ import path from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { buildCa, type Core, servedCertificates } from '../build.js'
 import { IcaError } from '../errors.js'
-import { replaceFile } from '../files.js'
+import { type FileContent, replaceFile } from '../files.js'
 import { importCrl } from '../issuance/crl-import.js'
 import type { CrlProgress } from '../issuance/crls.js'
 import { OperatorError, type RootCore } from '../open.js'
-import { concat } from '../pki/der.js'
 import { readCertificate } from '../pki/read-certificate.js'
 import { caResources, type ServedCertificate } from '../status/ca-certificates.js'
 import { wholeBody } from '../status/http.js'
-import type { CrlRow } from '../store/store.js'
+import type { CrlFacts } from '../store/store.js'
 import { version } from '../version.js'
 import { isRootAlone, operator, withCore, withRoot } from './context.js'
 import { print, printJson, say, table, when } from './output.js'
@@ -20,10 +19,16 @@ import { defaultRootCrlDays, publishRootCrl } from './root.js'
 
 type Options = { show?: true; out?: string; json?: true; import?: string; days: number }
 
-type Listed = { name: string; issuerId: string; shard: number | null; crl: CrlRow | null }
+type Listed = { name: string; issuerId: string; shard: number | null; crl: CrlFacts | null }
+
+/** Finds what is published of a list. */
+const published = async ({ store }: Pick<Core, 'store'>): Promise<(list: Pick<CrlFacts, 'issuerId' | 'shard'>) => CrlFacts | null> => {
+  const all = await store.crlFacts()
+  return ({ issuerId, shard }) => all.find((crl) => crl.issuerId === issuerId && crl.shard === shard) ?? null
+}
 
 /** Every CRL that this CA should have, the root's at any rate, with what is published of it. */
-const read = (core: Core): Promise<Listed[]> => {
+const read = async (core: Core): Promise<Listed[]> => {
   const { root, intermediate, users } = core.keystore
   const lists = buildCa(core, version).crls.states()
   for (const { id } of users ? [root, users.root] : [root])
@@ -39,35 +44,35 @@ const read = (core: Core): Promise<Listed[]> => {
       : []),
   ])
   const nameOf = (issuerId: string): string => names.get(issuerId) ?? issuerId
-  return Promise.all(
-    lists.map(async ({ issuerId, shard }) => ({
-      name: `${nameOf(issuerId)}${shard === null ? '' : `-${shard}`}`,
-      issuerId,
-      shard,
-      crl: await core.store.currentCrl(issuerId, shard),
-    })),
-  )
+  const crlOf = await published(core)
+  return lists.map(({ issuerId, shard }) => ({
+    name: `${nameOf(issuerId)}${shard === null ? '' : `-${shard}`}`,
+    issuerId,
+    shard,
+    crl: crlOf({ issuerId, shard }),
+  }))
 }
 
-const stateOf = (crl: CrlRow | null, now: number): string => (!crl ? 'missing' : crl.nextUpdate <= now ? 'out of date' : 'current')
+const stateOf = (crl: CrlFacts | null, now: number): string => (!crl ? 'missing' : crl.nextUpdate <= now ? 'out of date' : 'current')
 
-/** Everything that a static host needs, in files of the same paths as here; each appears as a whole or not at all. */
-const write = async (out: string, lists: Listed[], certificates: ServedCertificate[]): Promise<void> => {
-  const files = new Map<string, Uint8Array>()
-  // For people, and to be carried from one machine to the other.
-  for (const { name, issuerId, shard, crl } of lists) {
-    if (!crl) continue
-    const der = concat(...crl.der)
-    files.set(`${name}.crl`, der)
-    files.set(`crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`, der)
-  }
-  for (const [place, resource] of caResources(certificates)) files.set(place.slice(1), await wholeBody(resource))
-  for (const [file, content] of files) {
+/** Everything that a static host needs, in files of the same paths as here; each appears as a whole or not at all. One list is in memory at a time. */
+const write = async ({ store }: Pick<Core, 'store'>, out: string, lists: Listed[], certificates: ServedCertificate[]): Promise<void> => {
+  let files = 0
+  const put = (file: string, content: FileContent): void => {
     const target = path.join(out, file)
     mkdirSync(path.dirname(target), { recursive: true })
     replaceFile(target, content, { mode: 0o644 })
+    files++
   }
-  say(`Written to ${out}: ${files.size} files in crl/ and ca/, to be served below the address in ICA_STATUS_URL.`)
+  for (const { name, issuerId, shard } of lists) {
+    const crl = await store.currentCrl(issuerId, shard)
+    if (!crl) continue
+    // For people, and to be carried from one machine to the other.
+    put(`${name}.crl`, crl.der)
+    put(`crl/${issuerId}${shard === null ? '' : `/${shard}`}.crl`, crl.der)
+  }
+  for (const [place, resource] of caResources(certificates)) put(place.slice(1), await wholeBody(resource))
+  say(`Written to ${out}: ${files} files in crl/ and ca/, to be served below the address in ICA_STATUS_URL.`)
 }
 
 const publish = async (core: Core): Promise<void> => {
@@ -83,8 +88,14 @@ const publish = async (core: Core): Promise<void> => {
 }
 
 /** Writes the lists where that is wanted, and shows what there is. */
-const present = async (lists: Listed[], now: number, { out, json }: Options, certificates: ServedCertificate[]): Promise<void> => {
-  if (out !== undefined) await write(out, lists, certificates)
+const present = async (
+  core: Pick<Core, 'clock' | 'store'>,
+  lists: Listed[],
+  { out, json }: Options,
+  certificates: ServedCertificate[],
+): Promise<void> => {
+  const now = core.clock.now()
+  if (out !== undefined) await write(core, out, lists, certificates)
   if (json) {
     printJson(
       lists.map(({ name, issuerId, shard, crl: row }) => ({
@@ -135,14 +146,15 @@ const take = async (core: Pick<Core, 'clock' | 'store'>, roots: readonly [Root, 
 
 const ofRootAlone = (options: Options): Promise<void> =>
   withRoot('crl', async (core: RootCore) => {
-    const { root, store, clock } = core
+    const { root } = core
     if (options.import !== undefined) await take(core, [root], options.import)
     else if (!options.show) {
       await publishRootCrl(core, options.days)
       say('Published.')
     }
-    const lists = [{ name: 'root', issuerId: root.id, shard: null, crl: await store.currentCrl(root.id, null) }]
-    await present(lists, clock.now(), options, [{ id: root.id, role: 'root', der: root.certificate, notBefore: root.notBefore }])
+    const list = { issuerId: root.id, shard: null }
+    const lists = [{ name: 'root', ...list, crl: (await published(core))(list) }]
+    await present(core, lists, options, [{ id: root.id, role: 'root', der: root.certificate, notBefore: root.notBefore }])
   })
 
 const crl = (options: Options): Promise<void> =>
@@ -152,7 +164,7 @@ const crl = (options: Options): Promise<void> =>
         const { root, users } = core.keystore
         if (options.import !== undefined) await take(core, users ? [root, users.root] : [root], options.import)
         else if (!options.show) await publish(core)
-        await present(await read(core), core.clock.now(), options, servedCertificates(core.keystore))
+        await present(core, await read(core), options, servedCertificates(core.keystore))
       })
 
 const readDays = (text: string): number => {
