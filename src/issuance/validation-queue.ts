@@ -2,6 +2,7 @@
  * The queue of validations: bounded, and shared fairly between accounts, so that nobody's hundred names that do not answer keep anybody else waiting. What does not
  * fit is left to the database, where it is found again when there is room.
  */
+import { setMaxListeners } from 'node:events'
 import type { Ica } from './ica.js'
 import { VALIDATION_MS, validate, type Work } from './validate.js'
 
@@ -73,6 +74,7 @@ export const createValidationQueue = (ica: Ica): ValidationQueue => {
   /** When the last attempts ended; those that matter no more are dropped. */
   const ended = new Map<string, number>()
   const stopping = new AbortController()
+  setMaxListeners(0, stopping.signal) // each validation under way listens to it
   let timer: NodeJS.Timeout | undefined
 
   const countRunning = (accountId: string, change: 1 | -1): void => {
