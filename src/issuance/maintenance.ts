@@ -24,11 +24,12 @@ export const defaultRetention: Retention = {
   mailsMs: 90 * DAY_MS,
 }
 
-const BATCH = 500
+/** Rows that are judged at once: on SQLite everything else waits, up to twenty milliseconds where they are not in memory. */
+const BATCH = 100
 /** Batches of a table in one round that find nothing; the next round goes on from there. As long as there is something to prune, a round goes on. */
-const IDLE_BATCHES = 100
+const IDLE_BATCHES = 500
 /** Between two batches: what else the program has to do comes first. */
-const REST_MS = 10
+const REST_MS = 5
 
 type PruningStore = Pick<Store, 'pruneNonces' | 'pruneOrders' | 'pruneAuthorizations' | 'pruneLimits' | 'pruneMails'>
 
