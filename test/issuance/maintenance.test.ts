@@ -31,12 +31,12 @@ test('a backlog is pruned in one round, with a turn for others after each batch'
 })
 
 test('a round ends where it finds nothing for long, and the next one goes on from there', async () => {
-  const store = tables(1, 150)
+  const store = tables(1, 550)
   const maintain = createMaintenance(store, silent)
   assert.equal((await maintain(0)).orders, 500)
-  assert.equal(store.seen.batches, 101)
+  assert.equal(store.seen.batches, 501)
   assert.equal((await maintain(0)).orders, 0)
-  assert.equal(store.seen.batches, 151)
+  assert.equal(store.seen.batches, 551)
   assert.equal((await maintain(0)).orders, 500, 'from the beginning again')
 })
 
