@@ -1,7 +1,7 @@
 #!/bin/bash
 # The program from the outside: started by `npm start`, used by Debian's ACME clients, judged by OpenSSL. Linux only; needs the packages that .ci/run installs.
 #
-#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql   (all by default; soak beside them)
+#   test/e2e/run.sh [PART...]     parts: start lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql soak   (all by default)
 #
 # Everything runs in a network, mount and process namespace of its own with loopback only, so that nothing leaves the machine, ports are free, and the end of
 # this script is the end of all it started. Works as root and, where user namespaces are allowed, as a normal user.
@@ -72,7 +72,7 @@ node "$E2E/alpn.mjs" "$ALPN_FOLDER" $HOST $TLSALPN01_PORT >"$WORK/alpn.log" 2>&1
 wait_for 10 curl -sf -m 1 $TXT_URL/clear-txt -d '{"host":"a.test."}' || { cat "$WORK/dns.log" && exit 1; }
 
 test_start
-for part in "${@:-lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql}"; do
+for part in "${@:-lego dehydrated status judges pages certbot uacme acme_tiny acme_client ejabberd cli restart federation kit check login form external_accounts postgresql soak}"; do
   for one in $part; do [ "$one" = start ] || "test_$one"; done
 done
 [ -z "${server:-}" ] || check 'the end: SIGTERM' stop_server
