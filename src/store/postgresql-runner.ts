@@ -195,7 +195,11 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
     await Promise.all(jobs.map(runOne))
   }
 
-  const onPool: Send = (statement) => run(pool as unknown as Queryable, statement)
+  /** By any connection, each statement for itself. */
+  const onPool =
+    (withinMs?: number): Send =>
+    (statement) =>
+      run(pool as unknown as Queryable, statement, withinMs)
 
   const gatherReads = createGathering((jobs) =>
     withConnection((client, giveUp) => {
@@ -205,7 +209,7 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
   )
 
   const gatherWrites = createGathering(async (jobs) => {
-    if (jobs.length === 1) return runAll(jobs, onPool)
+    if (jobs.length === 1) return runAll(jobs, onPool())
     try {
       const settled = await transaction(async (flight, client) => {
         const send: Send = (statement) => flight.send(() => run(client, statement))
@@ -218,7 +222,7 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
     } catch (error) {
       if (isTrouble(error)) jobs.forEach(({ reject }) => void reject(error))
       // One of them failed, and all were undone: each for itself.
-      else await runAll(jobs, onPool)
+      else await runAll(jobs, onPool())
     }
   })
 
@@ -243,9 +247,7 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
 
   // What has a time of its own must not wait behind what has not.
   const read: Runner['read'] = (operation, withinMs) =>
-    attempt(() =>
-      withinMs === undefined ? gatherReads(operation) : drive((statement) => run(pool as unknown as Queryable, statement, withinMs), operation),
-    )
+    attempt(() => (withinMs === undefined ? gatherReads(operation) : drive(onPool(withinMs), operation)))
 
   return {
     engine: 'postgresql',
@@ -253,7 +255,7 @@ export const createPostgresqlRunner = (pool: pg.Pool, log: Log): Runner => {
     readAccount: (_, operation) => read(operation),
     write: (operation) => attempt(() => write(operation)),
     precede: (operation) => attempt(() => write(operation)),
-    writeOne: (operation) => attempt(() => drive(onPool, operation)),
+    writeOne: (operation) => attempt(() => drive(onPool(), operation)),
     writeTogether: (operation) => attempt(() => gatherWrites(operation)),
     close: () => {
       closed ??= pool.end()
