@@ -45,7 +45,7 @@ const noScript = `<noscript><h1>${shell.site}</h1><p>${shell.noScript} ${link('/
 
 type Document = { path: string; title: string; head: string; main: string }
 
-/** A whole document. `head` is what goes into its head besides the usual: styles and scripts. */
+/** A whole document, shown no sooner than its content begins: while it grows, the navigation before that would move. `head` is what goes into its head besides the usual: styles and scripts. */
 export const frame = ({ path, title, head, main }: Document): string => `<!doctype html>
 <html lang="${text.language}">
 <head>
@@ -55,6 +55,7 @@ export const frame = ({ path, title, head, main }: Document): string => `<!docty
 <meta name="description" content="${shell.description}">
 <title>${title}</title>
 <link rel="icon" href="/favicon.svg" type="image/svg+xml">
+<link rel="expect" href="#content" blocking="render">
 ${head}
 </head>
 <body>

@@ -6,7 +6,10 @@
  *
  * FOLDER gets the screenshots. DOMAIN is one that has certificates. Prints a line `ok` or `FAIL` for each check; the exit status is 1 where something failed.
  */
+import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { axe, chromiumOptions, colourRules, layout, watchShifts } from './page-judge.js'
@@ -184,6 +187,26 @@ const lost = async (browser: Browser): Promise<string[]> => {
   return problems
 }
 
+/** A document that comes in two pieces, cut within its navigation, as over a slow network: nothing that was shown moves. */
+const pieces = async (browser: Browser): Promise<string[]> => {
+  const server = createServer(async (request, response) => {
+    const original = await fetch(base + request.url)
+    const body = Buffer.from(await original.arrayBuffer())
+    response.writeHead(original.status, { 'Content-Type': original.headers.get('content-type') ?? '' })
+    const cut = body.indexOf('href="/check"')
+    if (cut > 0) response.write(body.subarray(0, cut))
+    setTimeout(() => response.end(body.subarray(Math.max(cut, 0))), cut > 0 ? 700 : 0)
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { page } = await open(browser, 768, 'light')
+  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/trust`)
+  await settle(page)
+  const problems = await layout(page)
+  await page.context().close()
+  server.close()
+  return problems
+}
+
 const answer = async (place: string): Promise<unknown> => {
   const response = await fetch(base + place)
   return response.ok ? response.json() : null
@@ -220,6 +243,7 @@ try {
     }
   }
   await Promise.all([work(), work()])
+  await report('pages: a document in pieces', () => pieces(browser))
   await report('pages: with the keyboard alone', () => keyboard(browser))
   await report('pages: by links and back', () => links(browser))
   await report('pages: mistakes in the look-up', () => lookup(browser))
