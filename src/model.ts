@@ -167,3 +167,14 @@ export type AuditEntry = {
   address?: string | undefined
   requestId?: string | undefined
 }
+
+/** Keeps what of a CRL in the making there is no room for in memory. */
+export type CrlBody = {
+  /** Keeps a piece behind those before it. Its memory is written again once this resolves. */
+  put(piece: Uint8Array): Promise<void>
+  /** What was put, in this order, each until the next is asked for. */
+  pieces(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+/** What of a CRL stands before and behind the pieces that were put, and the octets of all three. */
+export type CrlEnds = { head: Uint8Array; tail: Uint8Array; octets: number }

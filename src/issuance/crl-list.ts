@@ -3,7 +3,7 @@ import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
 import type { Issuer } from '../pki/certificate.js'
 import { encodeCrl } from '../pki/crl.js'
-import type { CrlFacts, CrlRow, RevokedEntry, Store } from '../store/store.js'
+import type { CrlFacts, NewCrl, RevokedEntry, Store } from '../store/store.js'
 
 /** An issuer with its lists. */
 export type CrlSource = {
@@ -29,7 +29,7 @@ export type CrlListDeps = {
   log: Log
   store: Pick<Store, 'nextCrlNumber' | 'revokedEntries' | 'saveCrl' | 'lastRevocation'>
   /** Told of every list that was published here. */
-  onPublished?(crl: CrlRow): void
+  onPublished?(crl: CrlFacts): void
 }
 
 /**
@@ -53,22 +53,23 @@ export const makeCrl = async (
   const revocationSeq = await store.lastRevocation()
   // Seconds since the epoch, so that numbers go on growing where an older database was restored, which knows nothing of those that were used since.
   const number = await store.nextCrlNumber(issuerId, shard, BigInt(thisUpdate / 1000))
-  let entries = 0
+  const crl: NewCrl = { issuerId, shard, number, thisUpdate, nextUpdate, revocationSeq }
+  const distributionPoints = shard === null ? [] : source.shardUrls(shard)
+  let [octets, entries] = [0, 0]
   const counted = counting(store.revokedEntries(issuerId, shard, keepFrom), (count) => {
     entries = count
     onEntries?.(count)
   })
-  const distributionPoints = shard === null ? [] : source.shardUrls(shard)
-  const der = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoints, entries: counted })
-
-  const octets = der.reduce((sum, { length }) => sum + length, 0)
-  const facts: CrlFacts = { issuerId, shard, number, thisUpdate, nextUpdate, octets, revocationSeq }
-  const row: CrlRow = { ...facts, der }
-  const detail = { number: String(number), entries, octets, thisUpdate, nextUpdate }
   // Not saved where another node was first with a higher number; it drew that number, and so read its entries, after this one drew its own.
-  const saved = await store.saveCrl(row, { at, actor: 'system', action: 'crl.published', subject: `crl:${name}`, detail })
-  if (saved) onPublished?.(row)
-  log.debug({ crl: name, ...detail, saved }, 'made a CRL')
+  const saved = await store.saveCrl(crl, async (body) => {
+    const ends = await encodeCrl({ issuer: source.issuer, number, thisUpdate, nextUpdate, distributionPoints, entries: counted }, body)
+    octets = ends.octets
+    const detail = { number: String(number), entries, octets, thisUpdate, nextUpdate }
+    return { ...ends, audit: { at, actor: 'system', action: 'crl.published', subject: `crl:${name}`, detail } }
+  })
+  const facts: CrlFacts = { ...crl, octets }
+  if (saved) onPublished?.(facts)
+  log.debug({ crl: name, number: String(number), entries, octets, saved }, 'made a CRL')
   return facts
 }
 

@@ -1,10 +1,10 @@
 /**
- * Certificate revocation lists (RFC 5280 §5). A list may have a million entries, so they are written one behind the other into pieces of memory as they come from
- * the database, and what stands before them, whose size depends on theirs, is put in front at the end. Cost is linear, nothing is copied, and nothing but the list
- * itself grows.
+ * Certificate revocation lists (RFC 5280 §5). A list may have a million entries, so they are written one behind the other into one buffer as they come from the
+ * database, and put away each time that it is full. What stands before them, whose size depends on theirs, and the signature over all come at the end. Cost is
+ * linear, and memory does not grow with the list.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type RevocationReason, revocationReasons } from '../model.js'
+import { type CrlBody, type CrlEnds, type RevocationReason, revocationReasons } from '../model.js'
 import {
   ascii,
   bitString,
@@ -46,7 +46,7 @@ export type CrlFacts = {
   entries: AsyncIterable<readonly CrlEntry[]> | Iterable<readonly CrlEntry[]>
 }
 
-/** The first piece is short, as most lists are; each further one is twice as long as that before it, up to {@link maxPiece}. */
+/** The buffer of a list is short at first, as most lists are, and grows up to {@link maxPiece}. */
 const minPiece = 16 * 1024
 const maxPiece = 512 * 1024
 /** SEQUENCE and INTEGER headers, a serial of 20 octets with sign octet, GeneralizedTime, reasonCode. */
@@ -56,86 +56,67 @@ const entriesPerTurn = 4096
 
 /**
  * Encodes and signs a CertificateList, version 2: AKI, CRL number, and for a shard a critical issuing distribution point.
- * @returns DER, in pieces of at most half a MiB
+ * @param body gets the entries, in pieces of at most half a MiB, but for the last of them; nothing of a shorter list
+ * @returns DER
  */
-export const encodeCrl = async (facts: CrlFacts): Promise<Uint8Array[]> => {
+export const encodeCrl = async (facts: CrlFacts, body: CrlBody): Promise<CrlEnds> => {
   const { signer } = facts.issuer
-  const head = concat(integer(1), signer.algorithm, facts.issuer.subject, time(facts.thisUpdate), time(facts.nextUpdate))
-  const tail = explicit(0, sequence(...crlExtensions(facts)))
-
-  // Room for the three headers that enclose the entries: CertificateList, TBSCertList and revokedCertificates.
-  const entriesStart = head.length + 3 * maxHeader
-  const pieces = await writeEntries(facts.entries, entriesStart, tail.length + maxSignature)
-  const first = pieces[0] as Piece
-  const last = pieces.at(-1) as Piece
-  const octets = () => pieces.reduce((sum, { start, end }) => sum + end - start, 0)
-  /** All that is there so far becomes the contents of one SEQUENCE. */
-  const enclose = () => prependHeader(first, tags.sequence, octets())
-
-  if (octets() > 0) enclose()
-  prepend(first, head)
-  append(last, tail)
-  enclose()
-  append(last, concat(signer.algorithm, bitString(await sign(signer, pieces.map(contents)))))
-  enclose()
-  return pieces.map(contents)
+  const { last, put } = await writeEntries(facts.entries, body)
+  const entries = put + last.length
+  const before = concat(
+    ...[integer(1), signer.algorithm, facts.issuer.subject, time(facts.thisUpdate), time(facts.nextUpdate)],
+    entries > 0 ? header(entries) : new Uint8Array(),
+  )
+  const behind = concat(last, explicit(0, sequence(...crlExtensions(facts))))
+  const tbs = before.length + put + behind.length
+  const start = concat(header(tbs), before)
+  const signature = concat(signer.algorithm, bitString(await sign(signer, start, body, behind)))
+  const contents = tlvSize(tbs) + signature.length
+  return { head: concat(header(contents), start), tail: concat(behind, signature), octets: tlvSize(contents) }
 }
 
-const sign = async (signer: Signer, tbs: readonly Uint8Array[]): Promise<Uint8Array> => {
+/** What stands before the contents of a SEQUENCE. */
+const header = (length: number): Uint8Array => {
+  const octets = new Uint8Array(tlvSize(length) - length)
+  writeHeader(octets, 0, tags.sequence, length)
+  return octets
+}
+
+const sign = async (signer: Signer, start: Uint8Array, body: CrlBody, behind: Uint8Array): Promise<Uint8Array> => {
   const signing = signer.begin?.()
-  if (!signing) return signer.sign(concat(...tbs))
-  for (const piece of tbs) {
-    signing.update(piece)
+  const all: Uint8Array[] = []
+  const update = signing ? (piece: Uint8Array) => signing.update(piece) : (piece: Uint8Array) => void all.push(piece.slice())
+  update(start)
+  for await (const piece of body.pieces()) {
+    update(piece)
     await nextTurn()
   }
-  return signing.sign()
+  update(behind)
+  return signing ? signing.sign() : signer.sign(concat(...all))
 }
 
-/** Identifier octet and a length of up to four octets. */
-const maxHeader = 6
-/** AlgorithmIdentifier and BIT STRING; an RSA key of 16,384 bits signs with 2,048 octets. */
-const maxSignature = 2200
-
-/** Contents from `start` to `end`, and room around them. */
-type Piece = { buffer: Uint8Array; start: number; end: number }
-
-const contents = ({ buffer, start, end }: Piece): Uint8Array => buffer.subarray(start, end)
-
-const prepend = (piece: Piece, octets: Uint8Array): void => {
-  piece.start -= octets.length
-  piece.buffer.set(octets, piece.start)
-}
-
-const append = (piece: Piece, octets: Uint8Array): void => {
-  piece.buffer.set(octets, piece.end)
-  piece.end += octets.length
-}
-
-/** Puts the header of an element in front of its contents, which have `length` octets. */
-const prependHeader = (piece: Piece, tag: number, length: number): void => {
-  piece.start -= tlvSize(length) - length
-  writeHeader(piece.buffer, piece.start, tag, length)
-}
-
-const newPiece = (size: number, start = 0): Piece => ({ buffer: new Uint8Array(size), start, end: start })
-
-/** The entries, none of them cut, in pieces that all have `spare` octets left behind them; the first, which is always there, begins at `start`. */
-const writeEntries = async (batches: CrlFacts['entries'], start: number, spare: number): Promise<Piece[]> => {
-  const room = maxEntry + spare
-  let piece = newPiece(Math.max(minPiece, start + room), start)
-  let count = 0
-  const pieces = [piece]
+/** The entries, none of them cut: those that are not put, and the octets of those that are. */
+const writeEntries = async (batches: CrlFacts['entries'], body: CrlBody): Promise<{ last: Uint8Array; put: number }> => {
+  let buffer = new Uint8Array(minPiece)
+  let [end, put, count] = [0, 0, 0]
   for await (const batch of batches) {
     for (const entry of batch) {
-      if (piece.buffer.length - piece.end < room) {
-        piece = newPiece(Math.max(room, Math.min(2 * piece.buffer.length, maxPiece)))
-        pieces.push(piece)
+      if (buffer.length - end < maxEntry) {
+        if (buffer.length < maxPiece) {
+          const larger = new Uint8Array(2 * buffer.length)
+          larger.set(buffer)
+          buffer = larger
+        } else {
+          await body.put(buffer.subarray(0, end))
+          put += end
+          end = 0
+        }
       }
-      piece.end = writeEntry(piece.buffer, piece.end, entry)
+      end = writeEntry(buffer, end, entry)
       if (++count % entriesPerTurn === 0) await nextTurn()
     }
   }
-  return pieces
+  return { last: buffer.subarray(0, end), put }
 }
 
 /** crlEntryExtensions with the reason as their only one; absent where it is unspecified (§5.3.1). */

@@ -7,26 +7,20 @@ import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import type { Clock } from '../clock.js'
 import type { Log } from '../log.js'
-import type { CrlRow } from '../store/store.js'
+import type { CrlFacts, Store } from '../store/store.js'
 import type { Resource } from './http.js'
 
 export type CrlShelfDeps = {
   clock: Clock
   log: Log
-  store: {
-    /** The current CRL; null where there is none, or (for a store that can tell without reading it) none with a number above `above`. */
-    currentCrl(issuerId: string, shard: number | null, above?: bigint): Promise<CrlRow | null>
-  }
+  store: Pick<Store, 'readCrl'>
 }
 
 export type CrlShelf = {
   /** Null where there is no such CRL. Rejects with unavailable where the database is away and nothing is held. */
   get(issuerId: string, shard: number | null): Promise<Resource | null>
-  /**
-   * Takes a CRL that was published by this process, so that nobody waits for it; a long one only where it, too, was asked for before. Let go of its octets: their
-   * memory is freed as they are compressed.
-   */
-  put(crl: CrlRow): void
+  /** Takes up a CRL that was published by this process, so that nobody waits for it; a long one only where the one before was asked for, too. */
+  put(crl: Pick<CrlFacts, 'issuerId' | 'shard' | 'octets'>): void
 }
 
 /** `checkedAt`: when the database was last asked for a newer one. */
@@ -39,14 +33,29 @@ const maxAge = 600
 /** Octets of a CRL, some 20,000 entries, up to which it is also kept as it is; a longer one is unpacked for those who can't, at 3 ms of another thread per MiB. */
 const maxPlain = 1 << 20
 
-const nameOf = ({ issuerId, shard }: Pick<CrlRow, 'issuerId' | 'shard'>): string => `${issuerId}/${shard ?? ''}`
-
 export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf => {
   const shelf = new Map<string, Held>()
   /** What is looked for, or made ready. */
   const coming = new Map<string, Promise<Resource | null>>()
 
-  const bring = <T extends Resource | null>(name: string, work: Promise<T>): Promise<T> => {
+  const look = async (name: string, issuerId: string, shard: number | null): Promise<Resource | null> => {
+    const held = shelf.get(name)
+    try {
+      const found = await store.readCrl(issuerId, shard, held?.number ?? 0n, pack)
+      if (found && found.number > (shelf.get(name)?.number ?? 0n)) shelf.set(name, { ...found, checkedAt: 0 })
+    } catch (err) {
+      if (!held) throw err
+      log.warn({ err, issuerId, shard }, 'could not look for a newer CRL; the one at hand is served')
+    }
+    const best = shelf.get(name)
+    if (best) best.checkedAt = clock.now()
+    return best?.resource ?? null
+  }
+
+  /** What the shelf is told of what is there. */
+  const bring = (issuerId: string, shard: number | null): Promise<Resource | null> => {
+    const name = nameOf(issuerId, shard)
+    const work = look(name, issuerId, shard)
     coming.set(name, work)
     const come = (): void => {
       if (coming.get(name) === work) coming.delete(name)
@@ -55,78 +64,57 @@ export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf =>
     return work
   }
 
-  /** No async function: those keep what they were given until they are done. */
-  const hold = (crl: CrlRow): Promise<Resource> => {
-    const name = nameOf(crl)
-    const { number } = crl
-    const newer = (): Resource | undefined => {
-      const known = shelf.get(name)
-      return known && known.number >= number ? known.resource : undefined
-    }
-    const known = newer()
-    if (known) return Promise.resolve(known)
-    return resourceOf(crl).then((resource) => {
-      const came = newer()
-      if (came) return came
-      shelf.set(name, { number, resource, checkedAt: clock.now() })
-      return resource
-    })
-  }
-
-  const check = async (issuerId: string, shard: number | null, held: Held | undefined): Promise<Resource | null> => {
-    try {
-      return await store.currentCrl(issuerId, shard, held?.number).then((crl) => (crl ? hold(crl) : (held?.resource ?? null)))
-    } catch (err) {
-      if (!held) throw err
-      log.warn({ err, issuerId, shard }, 'could not look for a newer CRL; the one at hand is served')
-      return held.resource
-    } finally {
-      if (held) held.checkedAt = clock.now()
-    }
-  }
-
   return {
-    put: (crl) => {
-      const name = nameOf(crl)
-      if (crl.octets > maxPlain && !shelf.has(name) && !coming.has(name)) return
-      bring(name, hold(crl)).catch((err: unknown) => log.warn({ err, crl: name }, 'could not compress a CRL; it is read from the database again'))
+    put: ({ issuerId, shard, octets }) => {
+      const name = nameOf(issuerId, shard)
+      if (octets > maxPlain && !shelf.has(name) && !coming.has(name)) return
+      bring(issuerId, shard).catch((err: unknown) => log.warn({ err, crl: name }, 'could not compress a CRL; it is read from the database again'))
     },
     get: (issuerId, shard) => {
-      const name = nameOf({ issuerId, shard })
+      const name = nameOf(issuerId, shard)
       const held = shelf.get(name)
       if (held && clock.now() - held.checkedAt < checkMs) return Promise.resolve(held.resource)
-      return coming.get(name) ?? bring(name, check(issuerId, shard, held))
+      return coming.get(name) ?? bring(issuerId, shard)
     },
   }
 }
 
-/** The octets are named by the number and by their end, which is of the signature over them: no number is used twice, but a restored database may not know of one that was. */
-const resourceOf = ({ issuerId, shard, number, thisUpdate, nextUpdate, octets, der }: CrlRow): Promise<Resource> => {
-  const end = Buffer.from(der.at(-1)?.slice(-16) ?? [])
-  const facts = {
-    body: octets > maxPlain ? null : der,
+const nameOf = (issuerId: string, shard: number | null): string => `${issuerId}/${shard ?? ''}`
+
+/** Octets at the end of a list, which are of the signature over it. */
+const endLength = 16
+
+/** What is served of a list. It is named by its number and its end: no number is used twice, but a restored database may not know of one that was. */
+const pack = async ({ issuerId, shard, number, thisUpdate, nextUpdate, octets }: CrlFacts, parts: AsyncIterable<Uint8Array>) => {
+  const body: Uint8Array[] | null = octets > maxPlain ? null : []
+  let end = Buffer.alloc(0)
+  const gzip = await compress(async function* () {
+    for await (const part of parts) {
+      body?.push(part)
+      end = Buffer.concat([end, part.subarray(-endLength)]).subarray(-endLength)
+      yield part
+    }
+  })
+  const resource: Resource = {
+    body,
     octets,
     contentType: 'application/pkix-crl',
     etag: `"${issuerId}-${shard ?? 'all'}-${number}-${end.toString('hex')}"`,
     lastModified: thisUpdate,
     expires: nextUpdate,
     maxAge,
+    gzip,
   }
-  return compress([...der]).then((gzip) => ({ ...facts, gzip }))
+  return { number, resource }
 }
 
 /** Half of a CRL is serials, which are random; harder work gains little. In pieces of this size, because joining them would take their memory twice. */
 const gzipOptions = { level: 3, chunkSize: 256 * 1024 }
 
-/** Takes one after the other out of `pieces`. */
-function* taken(pieces: Uint8Array[]): Generator<Uint8Array> {
-  for (let piece = pieces.shift(); piece; piece = pieces.shift()) yield piece
-}
-
-/** The compressed form, made by another thread, which empties `pieces`. */
-const compress = async (pieces: Uint8Array[]): Promise<Uint8Array[]> => {
+/** The compressed form, made by another thread. */
+const compress = async (pieces: () => AsyncIterable<Uint8Array>): Promise<Uint8Array[]> => {
   const coded: Uint8Array[] = []
-  await pipeline(Readable.from(taken(pieces)), createGzip(gzipOptions), async (output: AsyncIterable<Uint8Array>) => {
+  await pipeline(Readable.from(pieces()), createGzip(gzipOptions), async (output: AsyncIterable<Uint8Array>) => {
     for await (const piece of output) coded.push(piece)
   })
   return coded

@@ -6,7 +6,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { IcaError } from '../errors.js'
-import { type AuditEntry, revocationReasons } from '../model.js'
+import { type AuditEntry, type CrlBody, type CrlEnds, revocationReasons } from '../model.js'
 import type { RevokedEntry } from './revocations.js'
 import { takeRevocationTurn } from './revoking.js'
 import { type Blob, bytes, record } from './rows.js'
@@ -28,6 +28,9 @@ export type CrlRow = {
 /** What is known of a CRL without reading it. */
 export type CrlFacts = Required<Omit<CrlRow, 'der'>>
 
+/** A CRL to be stored, of which nobody knows the octets yet. */
+export type NewCrl = Omit<CrlFacts, 'octets'>
+
 type List = Pick<CrlRow, 'issuerId' | 'shard'>
 
 /** A part has at most so many octets. */
@@ -41,17 +44,22 @@ const keyOf = ({ issuerId, shard }: List): [string, number] => [issuerId, shard 
 /** Waits until nobody else changes what is the current list, or deletes parts, until the end of the transaction. Its number has been reserved before. */
 const takeTurn = (list: List): Steps<void> => lock('SELECT number FROM crl_number WHERE issuer_id = ? AND shard = ? FOR UPDATE', ...keyOf(list))
 
-const putPart = (crl: CrlRow, part: number, der: Uint8Array): Steps<number> =>
+type Numbered = List & Pick<CrlRow, 'number'>
+
+const putPart = (crl: Numbered, part: number, der: Uint8Array): Steps<number> =>
   change('INSERT INTO crl_part (issuer_id, shard, number, part, der) VALUES (?, ?, ?, ?, ?)', ...keyOf(crl), crl.number, part, der)
 
 /** The octets as they are stored: mostly as they were made. */
-function* partsOf({ der }: CrlRow): Generator<[part: number, octets: Uint8Array]> {
+function* partsOf({ der }: Pick<CrlRow, 'der'>): Generator<[part: number, octets: Uint8Array]> {
   let part = 0
   for (const piece of der) for (let from = 0; from < piece.length; from += partSize) yield [part++, piece.subarray(from, from + partSize)]
 }
 
+/** Not to be told from a list that was replaced meanwhile, but by looking again. */
+class PartMissing extends Error {}
+
 /** Makes a list the current one; false where one with the same number or a higher one is. */
-function* putCrl(crl: CrlRow): Steps<boolean> {
+function* putCrl(crl: Omit<CrlRow, 'der'>): Steps<boolean> {
   const saved = yield* row(
     `INSERT INTO crl (issuer_id, shard, number, this_update, next_update, octets, revocation_seq) VALUES (?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (issuer_id, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update, next_update = excluded.next_update, octets = excluded.octets,
@@ -68,15 +76,18 @@ function* putCrl(crl: CrlRow): Steps<boolean> {
   return saved !== undefined
 }
 
-/** Throws unless the parts of a list are all there: another process that has begun a later one has taken them for given up. */
-function* checkParts(crl: CrlRow): Steps<void> {
+/** Another process that has begun a later list has taken the parts of this one for given up. */
+const givenUp = ({ number }: Numbered): IcaError =>
+  new IcaError('conflict', `Another process publishes the same CRL: number ${number} is given up for a later one.`)
+
+/** Throws unless the parts of a list are all there. */
+function* checkParts(crl: Numbered & { octets: number }): Steps<void> {
   const found = yield* row<{ octets: number | null }>(
     'SELECT SUM(length(der)) AS octets FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ?',
     ...keyOf(crl),
     crl.number,
   )
-  if (Number(found?.octets ?? 0) !== crl.octets)
-    throw new IcaError('conflict', `Another process publishes the same CRL: number ${crl.number} is given up for a later one.`)
+  if (Number(found?.octets ?? 0) !== crl.octets) throw givenUp(crl)
 }
 
 /** A revocation that an imported list has. The issuer of those is a root: their kind is known. */
@@ -139,25 +150,63 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
   const readCurrent = (list: List, above: bigint): Promise<FactsRow | undefined> =>
     read(() => row<FactsRow>(`${selectFacts} WHERE issuer_id = ? AND shard = ? AND number > ?`, ...keyOf(list), above))
 
-  /** The octets of a list; null where its parts are not there (any more). */
-  const readParts = async (list: List, { number, octets }: FactsRow): Promise<Uint8Array[] | null> => {
-    const parts: Uint8Array[] = []
-    for (let left = octets; left > 0; ) {
-      const found = await read(() =>
-        row<{ der: Blob }>(
-          'SELECT der FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ? AND part = ?',
-          ...keyOf(list),
-          number,
-          parts.length,
-        ),
-      )
-      const part = found ? bytes(found.der) : new Uint8Array()
-      if (part.length === 0 || part.length > left) return null
-      parts.push(part)
-      left -= part.length
+  const readPart = async (list: List, number: number | bigint, part: number): Promise<Uint8Array | null> => {
+    const found = await read(() =>
+      row<{ der: Blob }>('SELECT der FROM crl_part WHERE issuer_id = ? AND shard = ? AND number = ? AND part = ?', ...keyOf(list), number, part),
+    )
+    return found ? bytes(found.der) : null
+  }
+
+  /** The octets of a list, part by part; throws {@link PartMissing}. */
+  async function* partsIn(crl: Numbered & { octets: number }): AsyncIterable<Uint8Array> {
+    let [left, part] = [crl.octets, 0]
+    while (left > 0) {
+      const octets = await readPart(crl, crl.number, part++)
+      if (!octets?.length || octets.length > left) throw new PartMissing()
+      left -= octets.length
+      yield octets
       await nextTurn()
     }
-    return parts
+  }
+
+  const readCrl = async <T>(
+    issuerId: string,
+    shard: number | null,
+    above: bigint,
+    take: (crl: CrlFacts, parts: AsyncIterable<Uint8Array>) => Promise<T>,
+  ): Promise<T | null> => {
+    for (let missed = -1; ; ) {
+      const found = await readCurrent({ issuerId, shard }, above)
+      if (!found) return null
+      const crl = toFacts(found)
+      try {
+        return await take(crl, partsIn(crl))
+      } catch (error) {
+        if (!(error instanceof PartMissing)) throw error
+        // It was replaced while it was read: once more, with what took its place.
+        if (found.number === missed)
+          throw new IcaError('serverInternal', `Parts of the CRL number ${crl.number} of ${issuerId} are missing in the database.`)
+        missed = found.number
+      }
+    }
+  }
+
+  /** Keeps the body of a list in its parts from the second on; the first is for its head. */
+  const bodyOf = (crl: NewCrl) => {
+    let parts = 0
+    const put = async (piece: Uint8Array): Promise<void> => {
+      const part = ++parts
+      await write(() => putPart(crl, part, piece))
+      await nextTurn()
+    }
+    async function* pieces(): AsyncIterable<Uint8Array> {
+      for (let part = 1; part <= parts; part++) {
+        const piece = await readPart(crl, crl.number, part)
+        if (!piece) throw givenUp(crl)
+        yield piece
+      }
+    }
+    return { put, pieces, parts: () => parts }
   }
 
   return {
@@ -177,20 +226,24 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
     /**
      * Replaces the CRL that is served, only by one with a higher number; false otherwise. All at once for who reads, but in many small transactions: when it
      * fails half-way, what was served still is. Throws conflict where another process has begun a later one meanwhile.
+     * @param make gives what it has no room for to `body`, and then the rest
      */
-    saveCrl: async (crl: CrlRow, audit: AuditEntry): Promise<boolean> => {
-      if (await readCurrent(crl, crl.number - 1n)) return false
+    saveCrl: async (crl: NewCrl, make: (body: CrlBody) => Promise<CrlEnds & { audit: AuditEntry }>): Promise<boolean> => {
       // Before there is more: a disk may be full of what was given up.
       await sweep(crl, crl.number)
+      const body = bodyOf(crl)
       try {
-        for (const [part, octets] of partsOf(crl)) {
-          await write(() => putPart(crl, part, octets))
-          await nextTurn()
-        }
+        const { head, tail, octets, audit } = await make(body)
+        const parts = body.parts()
         return await write(function* () {
           yield* takeTurn(crl)
-          if (!(yield* putCrl(crl))) return false
-          yield* checkParts(crl)
+          if (!(yield* putCrl({ ...crl, octets }))) return false
+          if (parts === 0) yield* putPart(crl, 0, Buffer.concat([head, tail]))
+          else {
+            yield* putPart(crl, 0, head)
+            yield* putPart(crl, parts + 1, tail)
+          }
+          yield* checkParts({ ...crl, octets })
           yield* record(audit)
           return true
         })
@@ -224,21 +277,19 @@ export const crlStore = ({ read, write, writeOne }: Runner) => {
       return saved
     },
 
-    /** The CRL that is to be served; null where there is none, or with `above` none that has a higher number. */
-    currentCrl: async (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> => {
-      const list = { issuerId, shard }
-      for (let missed = -1; ; ) {
-        const found = await readCurrent(list, above)
-        if (!found) return null
-        const der = await readParts(list, found)
-        const { number, thisUpdate, nextUpdate, octets } = toFacts(found)
-        if (der) return { ...list, number, thisUpdate, nextUpdate, octets, der }
-        // It was replaced while it was read: once more, with what took its place.
-        if (found.number === missed)
-          throw new IcaError('serverInternal', `Parts of the CRL number ${number} of ${issuerId} are missing in the database.`)
-        missed = found.number
-      }
-    },
+    /**
+     * Reads the CRL that is to be served part by part; null where there is none, or none that has a number higher than `above`.
+     * @param take is called again, with what took its place, where the list was replaced while it was read
+     */
+    readCrl,
+
+    /** The CRL that is to be served, in memory; null as for {@link readCrl}. */
+    currentCrl: (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> =>
+      readCrl(issuerId, shard, above, async ({ revocationSeq: _, ...crl }, parts) => {
+        const der: Uint8Array[] = []
+        for await (const part of parts) der.push(part)
+        return { ...crl, der }
+      }),
 
     /** What is known of every CRL. */
     crlFacts: (): Promise<CrlFacts[]> =>

@@ -1,5 +1,7 @@
 /** A small CA for the tests of pki/, all of it made by the code under test from fresh keys. */
+import assert from 'node:assert/strict'
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
+import type { CrlBody } from '../../src/model.js'
 import { type Issuer, issueLeaf, type LeafFacts, newSerial, type StatusUrls } from '../../src/pki/certificate.js'
 import { type CrlFacts, encodeCrl } from '../../src/pki/crl.js'
 import { concat, implicitConstructed, integer, oid, sequence, setOf } from '../../src/pki/der.js'
@@ -25,8 +27,23 @@ export const urls: StatusUrls = {
   cps: 'https://ca.example.net/cps',
 }
 
+/** Keeps the body of a list in memory. */
+export const inMemory = (): CrlBody & { kept: Uint8Array[] } => {
+  const kept: Uint8Array[] = []
+  return { kept, put: async (piece) => void kept.push(piece.slice()), pieces: () => kept }
+}
+
+/** A CRL in its pieces: head, body and tail. */
+export const piecesOfCrl = async (facts: CrlFacts): Promise<Uint8Array[]> => {
+  const body = inMemory()
+  const { head, tail, octets } = await encodeCrl(facts, body)
+  const pieces = [head, ...body.kept, tail]
+  assert.equal(concat(...pieces).length, octets)
+  return pieces
+}
+
 /** A CRL in one piece. */
-export const wholeCrl = async (facts: CrlFacts): Promise<Uint8Array> => concat(...(await encodeCrl(facts)))
+export const wholeCrl = async (facts: CrlFacts): Promise<Uint8Array> => concat(...(await piecesOfCrl(facts)))
 
 export const serial = (): string => newSerial(randomBytes)
 

@@ -5,7 +5,8 @@ import * as pkijs from 'pkijs'
 import { createCrlWatch } from '../../src/issuance/crl-watch.js'
 import { createCrlPublisher } from '../../src/issuance/crls.js'
 import { concat } from '../../src/pki/der.js'
-import type { CrlRow, RevokedEntry } from '../../src/store/store.js'
+import type { CrlFacts, RevokedEntry } from '../../src/store/store.js'
+import { saveCrl } from '../store/fixtures.js'
 import { day, hour, start, testClock, testHierarchy, testLog, testStore } from './fixture.js'
 
 const { root, intermediate } = await testHierarchy()
@@ -18,7 +19,7 @@ const setUp = (change: Partial<Parameters<typeof createCrlPublisher>[0]> = {}, s
     { issuer: root, shards: [], shardUrls: () => assert.fail('the root has no shards') },
     { issuer: intermediate, shards: [0, 1], shardUrls: (shard: number) => [`http://status.test/crl/${intermediate.id}/${shard}.crl`] },
   ]
-  const onPublished = ({ issuerId, shard, number }: CrlRow) => void published.push(`${issuerId === root.id ? 'root' : (shard ?? 'all')} ${number}`)
+  const onPublished = ({ issuerId, shard, number }: CrlFacts) => void published.push(`${issuerId === root.id ? 'root' : (shard ?? 'all')} ${number}`)
   const publisher = createCrlPublisher({ clock, log, store, sources, onPublished, settings: { gatherMs: 5 }, ...change })
   return { clock, log, store, published, publisher, sources }
 }
@@ -182,7 +183,7 @@ describe('the CRL publisher', () => {
     clock.pass(day)
     const row = await store.currentCrl(root.id, null)
     assert.ok(row)
-    await store.saveCrl({ ...row, number: 9n, thisUpdate: clock.now(), nextUpdate: clock.now() + day }, { ...store.audits[0] } as never)
+    await saveCrl(store, { ...row, number: 9n, thisUpdate: clock.now(), nextUpdate: clock.now() + day })
     await publisher.publishDue()
     assert.deepEqual(published.slice(4), ['all 2', '0 2', '1 2'])
     assert.equal(publisher.states()[0]?.number, 9n)

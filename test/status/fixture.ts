@@ -1,14 +1,17 @@
 /** A small CA in memory for the tests of status: root, intermediate, a clock that is set by hand, and a store that knows only what a test told it. */
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { IcaError } from '../../src/errors.js'
 import { createResponders, type ResponderKey, type Responders, type RespondersDeps } from '../../src/issuance/responder.js'
 import type { Log } from '../../src/log.js'
-import type { AuditEntry, CertificateReservation, Revocation } from '../../src/model.js'
+import type { AuditEntry, CertificateReservation, CrlBody, CrlEnds, Revocation } from '../../src/model.js'
 import { type Issuer, newSerial } from '../../src/pki/certificate.js'
+import { concat } from '../../src/pki/der.js'
 import { makeIntermediate, makeRoot, subjectName } from '../../src/pki/hierarchy.js'
 import { nodeSigner } from '../../src/pki/keys.js'
-import type { CertificateStatus, CrlRow, IssuedSerial, RevokedEntry } from '../../src/store/store.js'
+import type { CertificateStatus, CrlFacts, CrlRow, IssuedSerial, NewCrl, RevokedEntry } from '../../src/store/store.js'
+import { inMemory } from '../pki/fixtures.js'
 
 export const second = 1000
 export const hour = 3_600_000
@@ -94,7 +97,7 @@ export const testStore = () => {
   const crls = new Map<string, CrlRow>()
   const numbers = new Map<string, bigint>()
   const audits: AuditEntry[] = []
-  const calls = { certificateStatuses: 0, currentCrl: 0 }
+  const calls = { certificateStatuses: 0, readCrl: 0 }
   const state = { fail: false }
   let lease: { holder: string; until: number } | null = null
   /** Something that a test lets a look-up wait for. */
@@ -102,6 +105,11 @@ export const testStore = () => {
 
   const alive = async (): Promise<void> => {
     if (state.fail) throw new IcaError('unavailable', 'the database is away')
+  }
+  const crlAbove = async (issuerId: string, shard: number | null, above: bigint): Promise<CrlRow | null> => {
+    await alive()
+    const crl = crls.get(crlKey(issuerId, shard))
+    return crl && crl.number > above ? crl : null
   }
   const crlKey = (issuerId: string, shard: number | null): string => `${issuerId}/${shard}`
 
@@ -166,19 +174,28 @@ export const testStore = () => {
       numbers.set(crlKey(issuerId, shard), number)
       return number
     },
-    saveCrl: async (crl: CrlRow, audit: AuditEntry): Promise<boolean> => {
+    saveCrl: async (crl: NewCrl, make: (body: CrlBody) => Promise<CrlEnds & { audit: AuditEntry }>): Promise<boolean> => {
+      const body = inMemory()
+      const { head, tail, octets, audit } = await make(body)
       await alive()
       const current = crls.get(crlKey(crl.issuerId, crl.shard))
       if (current && current.number >= crl.number) return false
-      crls.set(crlKey(crl.issuerId, crl.shard), crl)
+      crls.set(crlKey(crl.issuerId, crl.shard), { ...crl, octets, der: [concat(head, ...body.kept, tail)] })
       audits.push(audit)
       return true
     },
-    currentCrl: async (issuerId: string, shard: number | null, above = 0n): Promise<CrlRow | null> => {
-      calls.currentCrl++
-      await alive()
-      const crl = crls.get(crlKey(issuerId, shard))
-      return crl && crl.number > above ? crl : null
+    currentCrl: (issuerId: string, shard: number | null) => crlAbove(issuerId, shard, 0n),
+    readCrl: async <T>(
+      issuerId: string,
+      shard: number | null,
+      above: bigint,
+      take: (crl: CrlFacts, parts: AsyncIterable<Uint8Array>) => Promise<T>,
+    ): Promise<T | null> => {
+      calls.readCrl++
+      const crl = await crlAbove(issuerId, shard, above)
+      if (!crl) return null
+      const { der, revocationSeq = 0, ...facts } = crl
+      return take({ ...facts, revocationSeq }, Readable.from(der))
     },
     crlFacts: async () => alive().then(() => [...crls.values()].map(({ der, revocationSeq = 0, ...facts }) => ({ ...facts, revocationSeq }))),
     acquireLease: async (_name: string, holder: string, now: number, forMs: number): Promise<boolean> => {

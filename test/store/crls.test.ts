@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CrlRow } from '../../src/store/store.js'
-import { addIssuer, auditEntry, day, hex, issuerId, meddle, now, onEachEngine } from './fixtures.js'
+import { addIssuer, auditEntry, day, hex, issuerId, meddle, now, onEachEngine, saveCrl } from './fixtures.js'
 
 onEachEngine('long CRLs', (database, store) => {
   /** Of three parts, unless said otherwise; a list of its own for each test. */
@@ -33,22 +33,22 @@ onEachEngine('long CRLs', (database, store) => {
 
   test('come back as they were, replaced as a whole, and nothing of the former stays', async () => {
     const [first, second, short] = [long(null, 1n), long(null, 2n, 500_000), long(null, 3n, 10)]
-    assert.equal(await store().saveCrl(first, auditEntry()), true)
+    assert.equal(await saveCrl(store(), first, auditEntry()), true)
     assert.deepEqual(await store().currentCrl(issuerId, null), first)
     assert.deepEqual(await numbersOfParts(null), [1, 1, 1])
     assert.equal(await store().currentCrl(issuerId, null, 1n), null)
     for (const next of [second, short]) {
-      assert.equal(await store().saveCrl(next, auditEntry()), true)
+      assert.equal(await saveCrl(store(), next, auditEntry()), true)
       assert.deepEqual(await store().currentCrl(issuerId, null), next)
       assert.deepEqual(await numbersOfParts(null), [Number(next.number)])
     }
-    assert.equal(await store().saveCrl(first, auditEntry()), false)
+    assert.equal(await saveCrl(store(), first, auditEntry()), false)
     assert.deepEqual(await numbersOfParts(null), [3])
   })
 
   test('others get their turn between two parts, when they are written, deleted and read', async () => {
-    await store().saveCrl(long(1, 1n, 5_000_000), auditEntry())
-    for (const work of [() => store().saveCrl(long(1, 2n, 5_000_000), auditEntry()), () => store().currentCrl(issuerId, 1)]) {
+    await saveCrl(store(), long(1, 1n, 5_000_000), auditEntry())
+    for (const work of [() => saveCrl(store(), long(1, 2n, 5_000_000), auditEntry()), () => store().currentCrl(issuerId, 1)]) {
       let turns = 0
       let running = true
       const count = (): void => {
@@ -62,10 +62,44 @@ onEachEngine('long CRLs', (database, store) => {
     }
   })
 
+  const begun = (shard: number, number: bigint) => ({ issuerId, shard, number, thisUpdate: now, nextUpdate: now + day, revocationSeq: 0 })
+
+  test('what a list in the making has put away comes back as it was, and goes with it when it is given up', async () => {
+    const seen: Buffer[] = []
+    const buffer = new Uint8Array(400_000)
+    const making = store().saveCrl(begun(9, 1n), async (body) => {
+      for (let piece = 1; piece <= 3; piece++) await body.put(buffer.fill(piece).subarray(0, 100_000 * piece))
+      for await (const piece of body.pieces()) seen.push(Buffer.from(piece))
+      throw new Error('the signer is away')
+    })
+    await assert.rejects(making, /the signer is away/)
+    assert.deepEqual(
+      seen.map(({ length }) => length),
+      [100_000, 200_000, 300_000],
+    )
+    assert.ok(seen.every((piece, i) => piece.equals(Buffer.alloc(piece.length, i + 1))))
+    assert.deepEqual(await numbersOfParts(9), [])
+    assert.equal(await store().currentCrl(issuerId, 9), null)
+  })
+
+  test('a list in the making whose parts were taken for given up is so', async () => {
+    const later = long(10, 2n)
+    const making = store().saveCrl(begun(10, 1n), async (body) => {
+      await body.put(new Uint8Array(100))
+      await saveCrl(store(), later, auditEntry())
+      await body.put(new Uint8Array(100))
+      for await (const _ of body.pieces());
+      assert.fail('half a list')
+    })
+    await assert.rejects(making, /number 1 is given up for a later one/)
+    assert.deepEqual(await store().currentCrl(issuerId, 10), later)
+    assert.deepEqual(await numbersOfParts(10), [2, 2, 2])
+  })
+
   test('what fails at the last moment leaves the former in its place, and nothing of itself', async () => {
     const served = long(2, 4n)
-    await store().saveCrl(served, auditEntry())
-    await assert.rejects(store().saveCrl(long(2, 5n), broken()), /last moment/)
+    await saveCrl(store(), served, auditEntry())
+    await assert.rejects(saveCrl(store(), long(2, 5n), broken()), /last moment/)
     assert.deepEqual(await store().currentCrl(issuerId, 2), served)
     assert.deepEqual(await numbersOfParts(2), [4, 4, 4])
     assert.equal((await store().crlFacts()).find(({ shard }) => shard === 2)?.number, 4n)
@@ -73,7 +107,7 @@ onEachEngine('long CRLs', (database, store) => {
 
   test('what a dead process left goes with the next list; what is served, and other lists, stay', async () => {
     const [served, elsewhere] = [long(3, 7n), long(4, 1n)]
-    for (const crl of [served, elsewhere]) await store().saveCrl(crl, auditEntry())
+    for (const crl of [served, elsewhere]) await saveCrl(store(), crl, auditEntry())
     const left = [6, 8, 9]
       .flatMap((number) =>
         [0, 1, 2, 3, 4, 5].map((part) => `('${issuerId}', 3, ${number}, ${part}, (SELECT der FROM issuer WHERE id = '${issuerId}'))`),
@@ -81,7 +115,7 @@ onEachEngine('long CRLs', (database, store) => {
       .join(', ')
     await meddle(database, `INSERT INTO crl_part (issuer_id, shard, number, part, der) VALUES ${left}`)
     assert.deepEqual(await store().currentCrl(issuerId, 3), served)
-    await assert.rejects(store().saveCrl(long(3, 10n), broken()))
+    await assert.rejects(saveCrl(store(), long(3, 10n), broken()))
     assert.deepEqual(await numbersOfParts(3), [7, 7, 7])
     assert.deepEqual(await store().currentCrl(issuerId, 3), served)
     assert.deepEqual(await store().currentCrl(issuerId, 4), elsewhere)
@@ -92,7 +126,7 @@ onEachEngine('long CRLs', (database, store) => {
     for (let round = 0; round < 5; round++) {
       const [low, high] = [long(5, BigInt(10 * round + 1)), long(5, BigInt(10 * round + 2))]
       await store().nextCrlNumber(issuerId, 5)
-      const [lower, higher] = await Promise.allSettled([store().saveCrl(low, auditEntry()), there.saveCrl(high, auditEntry())])
+      const [lower, higher] = await Promise.allSettled([saveCrl(store(), low, auditEntry()), saveCrl(there, high, auditEntry())])
       assert.deepEqual(higher, { status: 'fulfilled', value: true })
       if (lower.status === 'rejected') assert.match(String(lower.reason), /given up for a later one/)
       assert.deepEqual(await store().currentCrl(issuerId, 5), high)
@@ -108,7 +142,7 @@ onEachEngine('long CRLs', (database, store) => {
     const writing = (async () => {
       for (let number = 1n; number <= 15n; number++) {
         saved.set(number, long(6, number))
-        await there.saveCrl(saved.get(number) as CrlRow, auditEntry())
+        await saveCrl(there, saved.get(number) as CrlRow, auditEntry())
       }
       running = false
     })()
@@ -130,7 +164,7 @@ onEachEngine('long CRLs', (database, store) => {
   })
 
   test('a list whose parts are lost is an error, not half a list', async () => {
-    await store().saveCrl(long(7, 1n), auditEntry())
+    await saveCrl(store(), long(7, 1n), auditEntry())
     await meddle(database, 'DELETE FROM crl_part WHERE shard = 7 AND part = 1')
     await assert.rejects(store().currentCrl(issuerId, 7), /Parts of the CRL number 1 .* are missing/)
   })

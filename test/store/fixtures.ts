@@ -8,7 +8,7 @@ import Database from 'libsql'
 import pg from 'pg'
 import type { Log } from '../../src/log.js'
 import type { Account, AuditEntry, Authorization, CertificateReservation, Challenge, Order } from '../../src/model.js'
-import { openStore, type Store } from '../../src/store/store.js'
+import { type CrlRow, openStore, type Store } from '../../src/store/store.js'
 
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 
@@ -226,3 +226,16 @@ export const addCertificate = async (store: Store, more: Partial<CertificateRese
   await store.storeCertificate(reservation.serial, der, auditEntry())
   return { ...reservation, der: new Uint8Array(der) }
 }
+
+/** Saves a list whose octets are there already: each piece but the first and the last as one of its body. */
+export const saveCrl = (
+  store: Pick<Store, 'saveCrl'>,
+  { der, octets, revocationSeq = 0, ...crl }: CrlRow,
+  audit: AuditEntry = auditEntry(),
+): Promise<boolean> =>
+  store.saveCrl({ ...crl, revocationSeq }, async (body) => {
+    const [head = new Uint8Array(), ...rest] = der
+    const tail = rest.pop() ?? new Uint8Array()
+    for (const piece of rest) await body.put(piece)
+    return { head, tail, octets, audit }
+  })

@@ -12,7 +12,7 @@ import { type Migration, migrate, readMigrations } from '../../src/store/migrati
 import { readPostgresqlUrl, withMigrationTarget } from '../../src/store/postgresql.js'
 import { openSqlite, sqliteMigrationTarget } from '../../src/store/sqlite.js'
 import { openStore } from '../../src/store/store.js'
-import { auditEntry, day, issuerId, meddle, now, pathOf, silent, type TestDatabase, testDatabases } from './fixtures.js'
+import { auditEntry, day, issuerId, meddle, now, pathOf, saveCrl, silent, type TestDatabase, testDatabases } from './fixtures.js'
 import { createReader } from './reader.js'
 
 /** Everything that Prisma's schema decides about tables, one line each. */
@@ -98,7 +98,7 @@ for (const database of testDatabases()) {
     // The next one takes its place like any other.
     const store = await database.open()
     const next = { issuerId, shard: null, number: 8n, thisUpdate: now, nextUpdate: now + day, octets: 1, der: [new Uint8Array([8])] }
-    assert.equal(await store.saveCrl(next, auditEntry()), true)
+    assert.equal(await saveCrl(store, next, auditEntry()), true)
     assert.deepEqual(await store.currentCrl(issuerId, null), next)
     await store.close()
     assert.equal((await meddle(database, 'SELECT number FROM crl_part')).length, 2)

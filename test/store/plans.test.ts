@@ -19,6 +19,7 @@ import {
   makeReservation,
   now,
   onEachEngine,
+  saveCrl,
   silent,
   sqliteDatabase,
   withoutSqlite,
@@ -116,7 +117,8 @@ describe('query plans, on sqlite', { skip: withoutSqlite }, () => {
     await store.recordRevocation(serial, { revokedAt: now, reason: 'keyCompromise' }, true, auditEntry())
     await store.revokedSince(0, 5)
     for (const shard of [null, 0]) for await (const _ of store.revokedEntries(issuerId, shard, now));
-    await store.saveCrl(
+    await saveCrl(
+      store,
       { issuerId, shard: null, number: await store.nextCrlNumber(issuerId, null), thisUpdate: now, nextUpdate: now, octets: der.length, der: [der] },
       auditEntry(),
     )
