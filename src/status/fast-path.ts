@@ -44,22 +44,25 @@ type Connection = {
   toHttp(socket: Socket): void
 }
 
-/**
- * A request in a chunk. `octets` has one character for each octet of the OCSP request, `newPath` is what they were read from where that is not
- * remembered, `end` is the offset of what follows.
- */
-type Request = { fields: HeadFields; isGet: boolean; newPath: string | null; octets: string; end: number }
+/** A request in a chunk. `octets` has one character for each octet of the OCSP request, `end` is the offset of what follows. */
+type Request = { fields: HeadFields; isGet: boolean; octets: string; end: number }
 
 const posts = ['POST /ocsp HTTP/1.1', 'POST /ocsp/ HTTP/1.1']
 const get = 'GET /ocsp/'
 const version = ' HTTP/1.1'
 
-/** Paths of GETs with what is in them, for answers in memory: decoding them takes a third of the work of this file. Some 400 octets each. */
-type Paths = BoundedMap<string>
-const maxPaths = 20_000
+/**
+ * What whole chunks were read as, for those that are one request with its answer in memory: a program that asks again says the same, octet for octet, and
+ * reading it costs more than the answer.
+ */
+type Known = BoundedMap<Request>
+/** Some 700 octets each. */
+const maxKnown = 20_000
+/** Characters of one that is remembered. */
+const maxKnownLength = 768
 
 /** Reads one request at `at`; null where it is not for the fast path or not all there. */
-const createRequestReader = (paths: Paths) => {
+const createRequestReader = () => {
   const readFieldLines = createFieldReader()
   return (text: string, at: number): Request | null => {
     const headEnd = text.indexOf('\r\n\r\n', at)
@@ -73,15 +76,12 @@ const createRequestReader = (paths: Paths) => {
     const start = headEnd + 4
     if (!isPost) {
       if (fields.bodyLength !== null) return null
-      const path = line.slice(get.length, -version.length)
-      const known = paths.get(path)
-      if (known !== undefined) return { fields, isGet: true, newPath: null, octets: known, end: start }
-      const octets = readPath(path)
-      return octets ? { fields, isGet: true, newPath: path, octets, end: start } : null
+      const octets = readPath(line.slice(get.length, -version.length))
+      return octets ? { fields, isGet: true, octets, end: start } : null
     }
     if (fields.bodyLength === null || fields.bodyLength > maxOcspRequest || !fields.isOcsp) return null
     const end = start + fields.bodyLength
-    return end <= text.length ? { fields, isGet: false, newPath: null, octets: text.slice(start, end), end } : null
+    return end <= text.length ? { fields, isGet: false, octets: text.slice(start, end), end } : null
   }
 }
 
@@ -89,8 +89,8 @@ const createRequestReader = (paths: Paths) => {
 const requestTimeout = 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
 
 export const createFastPath = ({ clock, ocsp, limits }: FastPathDeps): FastPath => {
-  const paths: Paths = createBoundedMap(maxPaths)
-  const readRequest = createRequestReader(paths)
+  const known: Known = createBoundedMap(maxKnown)
+  const readRequest = createRequestReader()
   const wire = createWireWriter(limits.keepAliveTimeout)
   const connections = new Set<Connection>()
   let round = 0
@@ -135,15 +135,18 @@ export const createFastPath = ({ clock, ocsp, limits }: FastPathDeps): FastPath 
     connection.isNew = false
     connection.seen = round
     const text = chunk.toString('latin1')
+    const isShort = text.length <= maxKnownLength
+    const remembered = isShort ? known.get(text) : undefined
     for (let at = 0; at < text.length; ) {
-      const request = readRequest(text, at)
+      const request = remembered ?? readRequest(text, at)
       if (!request) {
         handOver(connection, chunk.subarray(at))
         return
       }
+      const isWhole = at === 0 && request.end === text.length
       at = request.end
       const held = ocsp.held(request.octets)
-      if (held && request.newPath !== null) paths.set(copyOf(request.newPath), request.octets)
+      if (held && isShort && isWhole && !remembered) known.set(text, { ...request, octets: copyOf(request.octets) })
       const given = held ?? ocsp.make(request.octets)
       if (given instanceof Promise) {
         connection.isBusy = true

@@ -38,15 +38,17 @@ const later = Buffer.from([0x30, 0x01])
 const large = Buffer.from([0x30, 0x02])
 const largeAnswer: OcspAnswer = { body: Buffer.alloc(32_768, 0x41), says: 'unknown', shared: null }
 let asked = 0
+/** As when the certificate was revoked. */
+let isDropped = false
 const answer = (bytes: Uint8Array) => {
-  if (request.equals(bytes)) return held
+  if (request.equals(bytes) && !isDropped) return held
   if (large.equals(bytes.subarray(0, 2))) return sleep(0).then(() => largeAnswer)
   return later.equals(bytes.subarray(0, 2)) ? sleep(20).then(() => echo(bytes)) : echo(bytes)
 }
 const ocsp = {
   held: (octets: string) => {
     asked++
-    return octets === request.toString('latin1') ? held : undefined
+    return octets === request.toString('latin1') && !isDropped ? held : undefined
   },
   answer,
   make: (octets: string) => answer(Buffer.from(octets, 'latin1')),
@@ -163,11 +165,26 @@ describe('the fast path', () => {
   }
   for (const [name, octets] of Object.entries(table)) {
     it(`does by itself, as node:http would: ${name}`, async () => {
-      const { answer, isFast } = await compare([octets], name)
-      assert.match(answer, /^HTTP\/1\.1 (200|304) /)
-      assert.ok(isFast)
+      for (const time of ['first', 'second', 'third']) {
+        const { answer, isFast } = await compare([octets], `${name}, the ${time} time`)
+        assert.match(answer, /^HTTP\/1\.1 (200|304) /)
+        assert.ok(isFast)
+      }
     })
   }
+
+  it('remembers how it read a request, and never what it answered', async () => {
+    for (const octets of [usual, get(base64)]) {
+      const [before, first] = [asked, await talk(fast.port, [octets])]
+      assert.equal(await talk(fast.port, [octets]), first)
+      assert.equal(asked, before + 2)
+      isDropped = true
+      const { answer } = await compare([octets], 'dropped')
+      assert.notEqual(answer, first)
+      isDropped = false
+      assert.equal(await talk(fast.port, [octets]), first)
+    }
+  })
 
   const bodyOf = (text: string) => Buffer.from(text, 'latin1')
   const unusual: Record<string, Buffer> = {
