@@ -199,12 +199,14 @@ const pieces = async (browser: Browser): Promise<string[]> => {
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { page } = await open(browser, 768, 'light')
-  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/trust`)
-  await settle(page)
-  const problems = await layout(page)
-  await page.context().close()
-  server.close()
-  return problems
+  try {
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/trust`)
+    await settle(page)
+    return await layout(page)
+  } finally {
+    await page.context().close()
+    server.close()
+  }
 }
 
 const answer = async (place: string): Promise<unknown> => {
