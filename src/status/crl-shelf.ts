@@ -68,7 +68,7 @@ export const createCrlShelf = ({ clock, log, store }: CrlShelfDeps): CrlShelf =>
     put: ({ issuerId, shard, octets }) => {
       const name = nameOf(issuerId, shard)
       if (octets > maxPlain && !shelf.has(name) && !coming.has(name)) return
-      bring(issuerId, shard).catch((err: unknown) => log.warn({ err, crl: name }, 'could not compress a CRL; it is read from the database again'))
+      bring(issuerId, shard).catch((err: unknown) => log.warn({ err, crl: name }, 'could not take up a CRL; it is tried again when asked for'))
     },
     get: (issuerId, shard) => {
       const name = nameOf(issuerId, shard)
