@@ -49,6 +49,10 @@ export type CrlFacts = {
 /** The buffer of a list is short at first, as most lists are, and grows up to {@link maxPiece}. */
 const minPiece = 16 * 1024
 const maxPiece = 512 * 1024
+/** Identifier octet and a length of up to four octets. */
+const maxHeader = 6
+/** AlgorithmIdentifier and BIT STRING; an RSA key of 16,384 bits signs with 2,048 octets. */
+const maxSignature = 2200
 /** SEQUENCE and INTEGER headers, a serial of 20 octets with sign octet, GeneralizedTime, reasonCode. */
 const maxEntry = 64
 /** Entries that are written before others get the event loop: below a millisecond's work. */
@@ -56,18 +60,19 @@ const entriesPerTurn = 4096
 
 /**
  * Encodes and signs a CertificateList, version 2: AKI, CRL number, and for a shard a critical issuing distribution point.
- * @param body gets the entries, in pieces of at most half a MiB, but for the last of them; nothing of a shorter list
- * @returns DER
+ * @param body gets the entries, but for the last of them; nothing of a short list
+ * @returns DER. Head and tail together have at most half a MiB, and so has each piece
  */
 export const encodeCrl = async (facts: CrlFacts, body: CrlBody): Promise<CrlEnds> => {
   const { signer } = facts.issuer
-  const { last, put } = await writeEntries(facts.entries, body)
+  const fields = concat(integer(1), signer.algorithm, facts.issuer.subject, time(facts.thisUpdate), time(facts.nextUpdate))
+  const extensions = explicit(0, sequence(...crlExtensions(facts)))
+  // Of CertificateList, TBSCertList and revokedCertificates.
+  const headers = 3 * maxHeader
+  const { last, put } = await writeEntries(facts.entries, body, headers + fields.length + extensions.length + maxSignature)
   const entries = put + last.length
-  const before = concat(
-    ...[integer(1), signer.algorithm, facts.issuer.subject, time(facts.thisUpdate), time(facts.nextUpdate)],
-    entries > 0 ? header(entries) : new Uint8Array(),
-  )
-  const behind = concat(last, explicit(0, sequence(...crlExtensions(facts))))
+  const before = concat(fields, entries > 0 ? header(entries) : new Uint8Array())
+  const behind = concat(last, extensions)
   const tbs = before.length + put + behind.length
   const start = concat(header(tbs), before)
   const signature = concat(signer.algorithm, bitString(await sign(signer, start, body, behind)))
@@ -95,13 +100,14 @@ const sign = async (signer: Signer, start: Uint8Array, body: CrlBody, behind: Ui
   return signing ? signing.sign() : signer.sign(concat(...all))
 }
 
-/** The entries, none of them cut: those that are not put, and the octets of those that are. */
-const writeEntries = async (batches: CrlFacts['entries'], body: CrlBody): Promise<{ last: Uint8Array; put: number }> => {
+/** The entries, none of them cut: those that are not put, to which `spare` octets come, and the octets of those that are. */
+const writeEntries = async (batches: CrlFacts['entries'], body: CrlBody, spare: number): Promise<{ last: Uint8Array; put: number }> => {
+  const room = maxEntry + spare
   let buffer = new Uint8Array(minPiece)
   let [end, put, count] = [0, 0, 0]
   for await (const batch of batches) {
     for (const entry of batch) {
-      if (buffer.length - end < maxEntry) {
+      if (buffer.length - end < room) {
         if (buffer.length < maxPiece) {
           const larger = new Uint8Array(2 * buffer.length)
           larger.set(buffer)
